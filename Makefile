@@ -1,0 +1,76 @@
+# `make run` and `make test` set up everything that they need; nothing else is to be installed.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-annotate --custom-compile-command "make lock"
+INSTALL_SELF = $(UV) pip install --quiet --python $(BIN)/python --no-deps \
+	--build-constraints requirements/build.txt --editable .
+PYTEST_ARGS ?= -n 2
+
+.DEFAULT_GOAL := help
+.PHONY: help run story test check format lint types imports bench golden lock clean
+
+help: ## Show this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+
+run: $(VENV)/.demo ## Set up, then run the demo: two real model servers behind the sidecar
+	@$(BIN)/switchgear demo
+
+story: $(VENV)/.demo ## Set up, then run the demo that breaks and mends itself
+	@$(BIN)/switchgear demo --story
+
+test: $(VENV)/.dev ## Set up, then run all tests
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+check: lint types imports test ## What CI runs: format, lint, types, imports, tests
+
+lint: $(VENV)/.dev ## Check format and lint
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(VENV)/.dev ## Check types
+	$(BIN)/mypy
+
+imports: $(VENV)/.dev ## Check the import rules
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev ## Format, and mend what lint can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+golden: $(VENV)/.dev ## Write the golden files anew; read the diff as if someone else wrote it
+	SWITCHGEAR_GOLDEN=write $(BIN)/pytest -q $(PYTEST_ARGS) -k golden
+
+bench: $(VENV)/.dev ## Measure, and print start-up and memory beside a bare aiohttp proxy
+	$(BIN)/python bench/footprint.py
+
+lock: $(VENV)/bin/uv ## Resolve the dependencies anew into requirements/
+	$(LOCK) pyproject.toml --extra demo --group dev -o requirements/dev.txt
+	$(LOCK) -c requirements/dev.txt pyproject.toml -o requirements/run.txt
+	$(LOCK) -c requirements/dev.txt pyproject.toml --extra demo -o requirements/demo.txt
+
+clean: ## Remove the environment and all caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .demo
+
+$(VENV)/bin/uv: requirements/uv.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 ..."; exit 1; }
+	@echo "setting up $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@touch $@
+
+# The project itself is installed in editable form, without its dependencies: those come locked.
+$(VENV)/.demo: $(VENV)/bin/uv requirements/demo.txt pyproject.toml
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/demo.txt
+	@$(INSTALL_SELF)
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/bin/uv requirements/dev.txt pyproject.toml
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	@$(INSTALL_SELF)
+	@touch $@
+	@touch $(VENV)/.demo

@@ -1,0 +1,1 @@
+"""Where manifests come from: each source yields whole manifest sets, never deltas."""
