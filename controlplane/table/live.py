@@ -1,0 +1,415 @@
+"""The live table: the current table, and everything that is measured of its targets.
+
+It is the one piece of state that all requests share. Its methods neither wait nor do I/O, and run
+on one thread, between awaits. Time is an argument, in monotonic seconds; chance comes from the
+`random` it was made with.
+
+What is configured (suspend, breaker mode, limits) is taken from the table that is passed in, for a
+request keeps the table it started with. What is measured is shared and found by identity:
+
+* breaker, cooldown and latency by target key, so they outlive every change of a manifest that
+  leaves type, base URL, credential and model alone. Two providers of one identity share them, under
+  the breaker policy of the first that a route names;
+* the credential breaker by credential key;
+* calls in flight (for `max_in_flight`), active health and time of last use by the provider's name.
+  The count goes on while calls of a removed provider drain, so removing and adding it again never
+  doubles the limit. Health begins anew with another base URL or credential, or without probes.
+
+A target that an install forgets stays callable for requests of the older table, with a state that
+nobody else sees, and what their calls prove goes nowhere.
+
+`order`, `refusal`, `admit` and `record` cost time in the targets of the route at most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from controlplane.table.breaker import Breaker, BreakerState
+from controlplane.table.health import ProbeHealth
+from controlplane.table.outcome import Outcome, Refusal, SkipReason
+from controlplane.table.permit import NO_EPOCH, VERDICTS, Permit, learn
+from controlplane.table.schema import (
+    EMPTY_TABLE,
+    BreakerMode,
+    Provider,
+    Route,
+    StrategyName,
+    Table,
+    Target,
+)
+from controlplane.table.states import CredentialState, ProviderState, TargetState, state_name
+from controlplane.table.strategies import STRATEGIES, Scene
+from controlplane.table.view import (
+    ProviderView,
+    StateName,
+    TargetView,
+    Transition,
+    TransitionScope,
+)
+
+__all__ = [
+    "LiveTable",
+    "Permit",
+    "ProviderView",
+    "StateName",
+    "TargetView",
+    "Transition",
+    "TransitionScope",
+]
+
+
+_NOT_AVAILABLE = Refusal(reason=SkipReason.NOT_AVAILABLE, detail="not in the routing table")
+
+
+class LiveTable:
+    """See the module. random gives numbers in [0, 1)."""
+
+    def __init__(self, *, random: Callable[[], float]) -> None:
+        self._random = random
+        self._table = EMPTY_TABLE
+        self._targets: dict[str, TargetState] = {}
+        self._credentials: dict[str, CredentialState] = {}
+        self._providers: dict[str, ProviderState] = {}
+        self._turns: dict[str, int] = {}
+        self._listeners: list[Callable[[Transition], None]] = []
+
+    @property
+    def table(self) -> Table:
+        """The current table; EMPTY_TABLE before the first install."""
+        return self._table
+
+    def subscribe(self, listener: Callable[[Transition], None]) -> None:
+        """Call `listener` with each transition from now on, at once, after the state has changed."""
+        self._listeners.append(listener)
+
+    def install(self, table: Table, now_s: float) -> None:
+        """Make `table` the current one; keep what was measured of all that is still in it."""
+        keys = {provider.name: provider.credential_key for provider in table.providers.values()}
+        self._table = table
+        self._install_credentials(keys)
+        changes = self._install_targets(table, keys)
+        self._install_providers(table, keys)
+        self._turns = {name: turn for name, turn in self._turns.items() if name in table.routes}
+        for target, before, after in changes:
+            self._announce(
+                Transition(
+                    key=target.key,
+                    provider=target.provider,
+                    model=target.model,
+                    before=before,
+                    after=after,
+                    reason="its manifest was changed",
+                    at_s=now_s,
+                )
+            )
+
+    def order(self, route: Route, table: Table, now_s: float) -> Sequence[Target]:
+        """List all targets of the route in the order to try them; see `strategies`."""
+        turn = 0
+        if route.strategy is StrategyName.ROUND_ROBIN:
+            turn = self._turns.get(route.name, 0)
+            self._turns[route.name] = turn + 1
+        scene = Scene(
+            providers=table.providers,
+            gauges=self._targets,
+            turn=turn,
+            now_s=now_s,
+            random=self._random,
+        )
+        return STRATEGIES[route.strategy](route.targets, scene)
+
+    def refusal(self, target: Target, table: Table, now_s: float) -> Refusal | None:
+        """Tell why a call would be refused now, None if it would be admitted. Takes nothing.
+
+        Never RAMPING_UP: that is drawn by lot when a call is admitted.
+        """
+        found = self._find(target, table)
+        if found is None:
+            return _NOT_AVAILABLE
+        provider, state = found
+        return self._refusal(provider, state, now_s)
+
+    def admit(
+        self, target: Target, table: Table, now_s: float, *, last_resort: bool = False
+    ) -> Permit | Refusal:
+        """Take a place for one call, or tell why there is none. Each permit must be recorded.
+
+        last_resort: no other target is left, so a ramp-up does not draw lots and lets it through.
+        """
+        found = self._find(target, table)
+        if found is None:
+            return _NOT_AVAILABLE
+        provider, state = found
+        automatic = provider.breaker.mode is BreakerMode.AUTO
+        refusal = self._refusal(provider, state, now_s)
+        if refusal is None and automatic and not last_resort:
+            refusal = state.breaker.draw_lot(now_s, self._random)
+        if refusal is not None:
+            return refusal
+        return self._take(target, provider, state, now_s)
+
+    def record(self, permit: Permit, outcome: Outcome, now_s: float) -> None:
+        """Give the place back and learn from the outcome. The first call wins, others do nothing.
+
+        A mid-stream failure is a failure, whatever `first_event` said before.
+        """
+        if permit.recorded:
+            return
+        permit.recorded = True
+        state, credential = permit.target_state, permit.target_state.credential
+        before, credential_before = state.breaker.state, credential.breaker.state
+        self._leave(permit)
+        credential.breaker.give_back(permit.credential_trial)
+        state.breaker.give_back(
+            epoch=permit.epoch,
+            trial=permit.breaker_trial,
+            verdict=VERDICTS[outcome.kind],
+            error=outcome.error,
+            now_s=now_s,
+            random=self._random,
+        )
+        learn(permit, outcome, now_s)
+        self._announce_target(permit, before, now_s)
+        self._announce_credential(credential, credential_before, now_s)
+
+    def first_event(self, permit: Permit, latency_s: float, now_s: float) -> None:
+        """Take the latency of a stream that begins to answer; its end is recorded later.
+
+        Counts once for each permit, and not after its record.
+        """
+        if not permit.sampled and not permit.recorded:
+            permit.sampled = True
+            permit.target_state.latency.observe(latency_s, now_s)
+
+    def record_probe(
+        self,
+        provider: str,
+        reachable: bool,  # noqa: FBT001 - a probe says yes or no
+        detail: str,
+        now_s: float,
+    ) -> None:
+        """Take the result of an active probe; the provider's thresholds decide what it means.
+
+        A provider that is not in the current table is left alone.
+        """
+        configured = self._table.providers.get(provider)
+        if configured is not None:
+            self._providers[provider].health.probed(
+                reachable=reachable, detail=detail, check=configured.health_check
+            )
+
+    def last_used_s(self, provider: str) -> float | None:
+        """Return when a call to the provider was last admitted, None if never."""
+        state = self._providers.get(provider)
+        return None if state is None else state.last_used_s
+
+    def credential_changed(self, credential_key: str, now_s: float) -> None:
+        """Close the credential's breaker: its secret is another. Unknown keys are left alone."""
+        credential = self._credentials.get(credential_key)
+        if credential is not None:
+            before = credential.breaker.state
+            credential.breaker.changed()
+            self._announce_credential(credential, before, now_s)
+
+    def view(self, now_s: float) -> Sequence[ProviderView]:
+        """Show all providers of the current table, in its order. Costs time in the whole table."""
+        return [self._provider_view(provider, now_s) for provider in self._table.providers.values()]
+
+    def _install_credentials(self, keys: dict[str, str]) -> None:
+        owners: dict[str, str] = {}
+        for name, key in keys.items():
+            owners.setdefault(key, name)
+        credentials = {
+            key: self._credentials.get(key) or CredentialState(key=key, provider=owner)
+            for key, owner in owners.items()
+        }
+        for key, owner in owners.items():
+            credentials[key].provider = owner
+        self._credentials = credentials
+
+    def _install_targets(
+        self, table: Table, keys: dict[str, str]
+    ) -> list[tuple[Target, StateName, StateName]]:
+        """Keep, make and forget target states; return those whose mode changes what people see."""
+        states: dict[str, TargetState] = {}
+        changes = []
+        for route in table.routes.values():
+            for target in route.targets:
+                provider = table.providers.get(target.provider)
+                if provider is None or target.key in states:
+                    continue
+                policy = provider.breaker
+                state = self._targets.get(target.key)
+                if state is None:
+                    state = TargetState(
+                        breaker=Breaker(policy),
+                        mode=policy.mode,
+                        credential=self._credentials[keys[provider.name]],
+                    )
+                elif state.mode is not policy.mode:
+                    breaker_state = state.breaker.state
+                    before = state_name(breaker_state, state.mode)
+                    changes.append((target, before, state_name(breaker_state, policy.mode)))
+                state.breaker.policy = policy
+                state.mode = policy.mode
+                states[target.key] = state
+        self._targets = states
+        return changes
+
+    def _install_providers(self, table: Table, keys: dict[str, str]) -> None:
+        targets: dict[str, dict[str, Target]] = {name: {} for name in keys}
+        for route in table.routes.values():
+            for target in route.targets:
+                if target.provider in targets:
+                    targets[target.provider].setdefault(target.key, target)
+        providers = {}
+        for name, state in self._providers.items():
+            if state.in_flight and name not in table.providers:
+                state.health = ProbeHealth()
+                providers[name] = state
+        for name, provider in table.providers.items():
+            state = self._providers.get(name) or ProviderState(credential_key=keys[name])
+            if state.credential_key != keys[name] or provider.health_check.interval_s <= 0:
+                state.credential_key = keys[name]
+                state.health = ProbeHealth()
+            state.targets = tuple(targets[name].values())
+            providers[name] = state
+        self._providers = providers
+
+    def _find(self, target: Target, table: Table) -> tuple[Provider, TargetState] | None:
+        provider = table.providers.get(target.provider)
+        if provider is None:
+            return None
+        state = self._targets.get(target.key)
+        if table is not self._table:
+            if provider.target_key(target.model) != target.key:
+                return None
+            state = state or self._forgotten(provider)
+        return None if state is None else (provider, state)
+
+    def _forgotten(self, provider: Provider) -> TargetState:
+        key = provider.credential_key
+        credential = self._credentials.get(key)
+        return TargetState(
+            breaker=Breaker(provider.breaker),
+            mode=provider.breaker.mode,
+            credential=credential or CredentialState(key=key, provider=provider.name),
+        )
+
+    def _refusal(self, provider: Provider, state: TargetState, now_s: float) -> Refusal | None:
+        # What lasts longest is told first: a suspended provider is not worth waiting for.
+        if provider.suspend:
+            return Refusal(reason=SkipReason.SUSPENDED, detail="suspended by its manifest")
+        measured = self._providers.get(provider.name)
+        if measured is not None and measured.health.healthy is False:
+            return Refusal(reason=SkipReason.UNHEALTHY, detail=measured.health.detail)
+        refusal = state.refusal(provider.breaker.mode, now_s)
+        if refusal is not None:
+            return refusal
+        if measured is not None and measured.in_flight >= provider.max_in_flight:
+            return Refusal(
+                reason=SkipReason.MAX_IN_FLIGHT, detail=f"{measured.in_flight} calls in flight"
+            )
+        return None
+
+    def _take(self, target: Target, provider: Provider, state: TargetState, now_s: float) -> Permit:
+        measured = self._providers.get(provider.name)
+        if measured is None:
+            measured = ProviderState(credential_key=provider.credential_key)
+            self._providers[provider.name] = measured
+        measured.in_flight += 1
+        measured.last_used_s = now_s
+        state.in_flight += 1
+        automatic = provider.breaker.mode is BreakerMode.AUTO
+        breaker, credential = state.breaker, state.credential.breaker
+        before, credential_before = breaker.state, credential.state
+        breaker_trial = breaker.take(now_s) if automatic else 0
+        credential_trial = credential.take(now_s)
+        permit = Permit(
+            key=target.key,
+            provider=target.provider,
+            model=target.model,
+            epoch=breaker.epoch if automatic else NO_EPOCH,
+            admitted_s=now_s,
+            trial=breaker_trial > 0 or credential_trial > 0,
+            breaker_trial=breaker_trial,
+            credential_epoch=credential.epoch,
+            credential_trial=credential_trial,
+            cooldown_epoch=state.cooldown.epoch,
+            target_state=state,
+            provider_state=measured,
+        )
+        self._announce_target(permit, before, now_s)
+        self._announce_credential(state.credential, credential_before, now_s)
+        return permit
+
+    def _leave(self, permit: Permit) -> None:
+        permit.target_state.in_flight -= 1
+        measured = permit.provider_state
+        measured.in_flight -= 1
+        if not measured.in_flight and permit.provider not in self._table.providers:
+            del self._providers[permit.provider]
+
+    def _announce_target(self, permit: Permit, before: BreakerState, now_s: float) -> None:
+        state = permit.target_state
+        if state.breaker.state is before or self._targets.get(permit.key) is not state:
+            return
+        before_name = state_name(before, state.mode)
+        after_name = state_name(state.breaker.state, state.mode)
+        if before_name is not after_name:
+            self._announce(
+                Transition(
+                    key=permit.key,
+                    provider=permit.provider,
+                    model=permit.model,
+                    before=before_name,
+                    after=after_name,
+                    reason=state.breaker.reason,
+                    at_s=now_s,
+                )
+            )
+
+    def _announce_credential(
+        self, credential: CredentialState, before: BreakerState, now_s: float
+    ) -> None:
+        breaker = credential.breaker
+        if breaker.state is before or self._credentials.get(credential.key) is not credential:
+            return
+        self._announce(
+            Transition(
+                key=credential.key,
+                provider=credential.provider,
+                model="",
+                before=state_name(before, BreakerMode.AUTO),
+                after=state_name(breaker.state, BreakerMode.AUTO),
+                reason=breaker.reason,
+                at_s=now_s,
+                scope=TransitionScope.CREDENTIAL,
+            )
+        )
+
+    def _announce(self, transition: Transition) -> None:
+        for listener in self._listeners:
+            listener(transition)
+
+    def _provider_view(self, provider: Provider, now_s: float) -> ProviderView:
+        measured = self._providers[provider.name]
+        credential = self._credentials[measured.credential_key]
+        return ProviderView(
+            name=provider.name,
+            type=provider.type,
+            base_url=provider.base_url,
+            suspended=provider.suspend,
+            healthy=measured.health.healthy,
+            health_detail=measured.health.detail,
+            in_flight=measured.in_flight,
+            max_in_flight=provider.max_in_flight,
+            credential_open_in_s=credential.breaker.open_in_s(now_s),
+            targets=[self._target_view(target, now_s) for target in measured.targets],
+        )
+
+    def _target_view(self, target: Target, now_s: float) -> TargetView:
+        refusal = self.refusal(target, self._table, now_s)
+        mode = self._table.providers[target.provider].breaker.mode
+        return self._targets[target.key].view(target, mode, refusal, now_s)

@@ -1,0 +1,96 @@
+"""The right to make one call, and what the end of that call teaches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from controlplane.table.breaker import Verdict
+from controlplane.table.outcome import Outcome, OutcomeKind
+from controlplane.table.states import ProviderState, TargetState
+
+# The epoch of calls that a forced breaker let through: it never comes, so they move nothing.
+NO_EPOCH = -1
+
+VERDICTS = {
+    OutcomeKind.SUCCESS: Verdict.GOOD,
+    OutcomeKind.FAILURE: Verdict.BAD,
+    OutcomeKind.TARGET_BROKEN: Verdict.BROKEN,
+    OutcomeKind.IGNORED: Verdict.SILENT,
+    OutcomeKind.RATE_LIMITED: Verdict.SILENT,
+    OutcomeKind.NOT_READY: Verdict.SILENT,
+    OutcomeKind.CREDENTIAL_REFUSED: Verdict.SILENT,
+    OutcomeKind.QUOTA_EXHAUSTED: Verdict.SILENT,
+}
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Permit:
+    """The right to make one call: given by `admit`, given back once by `record`.
+
+    key, provider, model: the target. epoch: of its breaker, see `breaker`. admitted_s: monotonic
+    seconds. trial: whether this call decides about a half-open breaker or an open credential.
+    The rest is the live table's own.
+    """
+
+    key: str
+    provider: str
+    model: str
+    epoch: int
+    admitted_s: float
+    trial: bool
+    breaker_trial: int = field(repr=False)
+    credential_epoch: int = field(repr=False)
+    credential_trial: int = field(repr=False)
+    cooldown_epoch: int = field(repr=False)
+    target_state: TargetState = field(repr=False)
+    provider_state: ProviderState = field(repr=False)
+    sampled: bool = field(default=False, repr=False)
+    recorded: bool = False
+
+
+def learn(permit: Permit, outcome: Outcome, now_s: float) -> None:
+    """Move everything but the target's breaker: cooldown, credential, latency, counts, health."""
+    state, credential = permit.target_state, permit.target_state.credential.breaker
+    match outcome.kind:
+        case OutcomeKind.SUCCESS:
+            state.successes += 1
+            state.cooldown.succeeded(permit.cooldown_epoch)
+            credential.succeeded(permit.credential_epoch)
+            permit.provider_state.health.answered()
+            if outcome.latency_s is not None and not permit.sampled:
+                state.latency.observe(outcome.latency_s, now_s)
+            return
+        case OutcomeKind.IGNORED:
+            return
+        case OutcomeKind.FAILURE | OutcomeKind.TARGET_BROKEN:
+            state.failures += 1
+            if not permit.sampled:
+                state.latency.observe_failure(now_s - permit.admitted_s, now_s)
+        case OutcomeKind.RATE_LIMITED:
+            state.cooldown.rate_limited(
+                epoch=permit.cooldown_epoch,
+                retry_after_s=outcome.retry_after_s,
+                error=outcome.error,
+                now_s=now_s,
+            )
+        case OutcomeKind.NOT_READY:
+            state.cooldown.not_ready(
+                epoch=permit.cooldown_epoch,
+                retry_after_s=outcome.retry_after_s,
+                error=outcome.error,
+                now_s=now_s,
+            )
+        case OutcomeKind.CREDENTIAL_REFUSED:
+            credential.refused(epoch=permit.credential_epoch, error=outcome.error, now_s=now_s)
+        case OutcomeKind.QUOTA_EXHAUSTED:
+            credential.exhausted(
+                epoch=permit.credential_epoch,
+                retry_after_s=outcome.retry_after_s,
+                error=outcome.error,
+                now_s=now_s,
+            )
+        case _:
+            assert_never(outcome.kind)
+    state.last_error = outcome.error or outcome.kind.value
+    state.last_error_s = now_s

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+from controlplane.table.schema import EMPTY_TABLE, CredentialKind, CredentialRef
+from tests.controlplane.table.tables import provider, route, table, target
+
+OWNER = provider("a")
+
+
+def test_exact_names_beat_prefixes_and_those_beat_the_wildcard() -> None:
+    routes = [
+        replace(route([target(OWNER)], name=name), models=(pattern,))
+        for name, pattern in (
+            ("exact", "gpt-4o"),
+            ("short", "gpt-*"),
+            ("long", "gpt-4*"),
+            ("rest", "*"),
+        )
+    ]
+    made = table([OWNER], routes)
+
+    asked = ("gpt-4o", "gpt-4o-mini", "gpt-3", "llama")
+    found = [made.route_for(model) for model in asked]
+
+    assert ["exact", "long", "short", "rest"] == [item and item.name for item in found]
+    assert ["gpt-4o"] == made.model_names()
+
+
+def test_a_name_that_no_route_claims_has_no_route() -> None:
+    assert table([OWNER]).route_for("other") is None
+    assert EMPTY_TABLE.route_for("chat") is None
+
+
+def test_a_credential_reads_as_a_reference() -> None:
+    env = CredentialRef(kind=CredentialKind.ENV, name="KEY")
+    secret = CredentialRef(kind=CredentialKind.SECRET_KEY_REF, name="keys", key="openai")
+
+    assert ("env:KEY", "secretKeyRef:keys/openai") == (str(env), str(secret))
+
+
+def test_identity_is_type_url_credential_and_model() -> None:
+    renamed = provider("b", base_url=OWNER.base_url, max_in_flight=1)
+    elsewhere = replace(OWNER, base_url="https://other.example")
+    rekeyed = replace(OWNER, credential=None)
+
+    assert OWNER.target_key("m") == renamed.target_key("m")
+    assert OWNER.credential_key == renamed.credential_key
+    assert 4 == len(
+        {
+            OWNER.target_key("m"),
+            OWNER.target_key("n"),
+            elsewhere.target_key("m"),
+            rekeyed.target_key("m"),
+        }
+    )
