@@ -1,0 +1,1 @@
+"""One file a provider type; `dataplane.registry` finds them."""

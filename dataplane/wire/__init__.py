@@ -1,0 +1,1 @@
+"""Wire formats: pure functions and decoders between bytes and the canonical form; no I/O."""
