@@ -1,0 +1,116 @@
+"""The admin port: probes, status, the table. Read-only, and never on the data port."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from dataplane import codec
+from dataplane.provider import Feature
+from dataplane.recent import KEPT, RecentRequests
+
+_INDEX = """/livez /readyz /status /table /capabilities
+/explain?model=NAME&needs=FEATURE,... /requests?limit=N
+"""
+_TEXT = {"content-type": "text/plain; charset=utf-8"}
+_JSON = {"content-type": "application/json"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Views:
+    """What the admin port shows; each is asked when a request comes.
+
+    ready: empty if requests can be served, else why not. status, table: the documents.
+    explain: the document for a model and the features it needs, None if no route takes it.
+    """
+
+    ready: Callable[[], str]
+    status: Callable[[], Mapping[str, Any]]
+    table: Callable[[], bytes]
+    explain: Callable[[str, frozenset[Feature]], Mapping[str, Any] | None]
+    capabilities: Callable[[], Mapping[str, Any]]
+    recent: RecentRequests
+
+
+class AdminPort:
+    """Answers the requests of the admin port."""
+
+    def __init__(self, views: Views) -> None:
+        """Keep the views."""
+        self._views = views
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request."""
+        if request.method not in ("GET", "HEAD"):
+            return _error(405, "the admin API is read-only: use GET", {"allow": "GET"})
+        match request.path.rstrip("/"):
+            case "/livez":
+                return web.Response(text="ok\n", headers=_TEXT)
+            case "/readyz":
+                why = self._views.ready()
+                return web.Response(
+                    status=503 if why else 200, text=f"{why or 'ok'}\n", headers=_TEXT
+                )
+            case "/status":
+                return _document(self._views.status())
+            case "/table":
+                return web.Response(body=self._views.table(), headers=_JSON)
+            case "/capabilities":
+                return _document(self._views.capabilities())
+            case "/explain":
+                return self._explain(request.query.get("model", ""), request.query.get("needs", ""))
+            case "/requests":
+                return self._requests(request.query.get("limit", "50"))
+            case "":
+                return web.Response(
+                    text=_INDEX,
+                    headers=_TEXT,
+                )
+            case _:
+                return _error(404, "unknown path; see / for the list")
+
+    def _explain(self, model: str, needs: str) -> web.Response:
+        if not model:
+            return _error(400, "name a model: /explain?model=NAME")
+        words = {word.strip() for word in needs.split(",")} - {""}
+        if unknown := words - set(Feature):
+            known = ", ".join(Feature)
+            return _error(400, f"no such feature: {', '.join(sorted(unknown))}; there are {known}")
+        document = self._views.explain(model, frozenset(Feature(word) for word in words))
+        if document is None:
+            return _error(404, "no route takes this model; see /status for the routes")
+        return _document(document)
+
+    def _requests(self, limit: str) -> web.Response:
+        if not limit.isascii() or not limit.isdigit() or len(limit) > 6:
+            return _error(400, f"limit must be a number from 0 to {KEPT}")
+        return _document({"requests": self._views.recent.last(int(limit))})
+
+
+class ProbePort:
+    """Answers /livez and /readyz and nothing else, for a kubelet that comes from outside."""
+
+    def __init__(self, admin: AdminPort) -> None:
+        """Answer as the admin port does."""
+        self._admin = admin
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request."""
+        if request.path in ("/livez", "/readyz"):
+            return await self._admin.handle(request)
+        return _error(404, "this port serves /livez and /readyz only")
+
+
+def _document(value: object) -> web.Response:
+    return web.Response(body=codec.encode_pretty(value) + b"\n", headers=_JSON)
+
+
+def _error(status: int, message: str, extra: Mapping[str, str] | None = None) -> web.Response:
+    return web.Response(
+        status=status,
+        body=codec.encode({"error": {"message": message}}),
+        headers={**_JSON, **(extra or {})},
+    )

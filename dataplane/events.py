@@ -1,0 +1,103 @@
+"""Domain events: what happened to requests, as records that others subscribe to.
+
+The request path publishes and knows none of the listeners; logs, counts and metrics listen. A
+listener is called at once, in the order of subscription, must be quick, and cannot harm a
+request: what it raises is logged.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from controlplane.table.schema import Price
+from dataplane.flight import Decision, RequestOutcome
+from dataplane.provider import Operation, Usage
+from dataplane.telemetry import RequestSpan
+
+log = logging.getLogger("switchgear.events")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestStarted:
+    """A call of a model has arrived; nothing of it is known yet. at_s: monotonic seconds."""
+
+    at_s: float
+    request_id: str
+    operation: Operation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptEnded:
+    """One provider call is over.
+
+    first_event_s: seconds to the first semantic event or the unary answer, None if none came.
+    duration_s: of the whole call. usage, cost: None where the upstream or the manifest is silent;
+    cost is in US dollars. error_type: from the closed list of `error.type`, empty if it served.
+    """
+
+    at_s: float
+    provider: str
+    model: str
+    decision: Decision
+    duration_s: float
+    first_event_s: float | None = None
+    usage: Usage | None = None
+    cost: float | None = None
+    error_type: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestCompleted:
+    """A request was answered in full by the last target of `span.flight`."""
+
+    at_s: float
+    request_id: str
+    operation: Operation
+    span: RequestSpan
+    usage: Usage | None
+    cost: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestFailed:
+    """A request was not answered in full: rejected, failed, cut off, or its caller left."""
+
+    at_s: float
+    request_id: str
+    operation: Operation
+    span: RequestSpan
+    outcome: RequestOutcome
+
+
+Event = RequestStarted | AttemptEnded | RequestCompleted | RequestFailed
+Listener = Callable[[Event], None]
+
+
+class Events:
+    """Hands each event to every listener."""
+
+    def __init__(self) -> None:
+        """Start without listeners."""
+        self._listeners: list[Listener] = []
+
+    def subscribe(self, listener: Listener) -> None:
+        """Call `listener` with each event from now on."""
+        self._listeners.append(listener)
+
+    def publish(self, event: Event) -> None:
+        """Tell all listeners. Never raises for what they do."""
+        for listener in self._listeners:
+            try:
+                listener(event)
+            except Exception:
+                log.exception("a listener failed at %s", type(event).__name__)
+
+
+def cost_of(usage: Usage | None, price: Price | None) -> float | None:
+    """US dollars for the tokens of a call, or None if a price or a count is not known."""
+    if usage is None or price is None or usage.input_tokens is None:
+        return None
+    output_tokens = usage.output_tokens or 0
+    return (usage.input_tokens * price.input + output_tokens * price.output) / 1_000_000

@@ -1,0 +1,304 @@
+"""One request, from its route to the answer: attempts, fail-over, retries, under one budget.
+
+The plan says which target comes next, the live table whether it may be tried, the provider makes
+the call, and the failure's class decides how to go on. Until the first semantic event nothing has
+been said to the caller, so everything up to it can be tried elsewhere; after it nothing is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from controlplane.table.live import LiveTable
+from controlplane.table.outcome import Refusal, SkipReason
+from controlplane.table.schema import Route, Table, Target
+from dataplane.credentials import Credentials
+from dataplane.errors import RequestRejected, UpstreamFailed
+from dataplane.events import Events
+from dataplane.features import describe, missing
+from dataplane.plan import Plan, Step
+from dataplane.pool import ProviderPool
+from dataplane.provider import (
+    Call,
+    ChatStream,
+    Completed,
+    Feature,
+    Operation,
+    Provider,
+    Request,
+    ResponseFacts,
+)
+from dataplane.served import Attempt, ResultT, Served, ServedStream
+from dataplane.telemetry import Decision, DelaySource, RequestSpan
+
+
+@dataclass(slots=True, kw_only=True)
+class Exchange:
+    """One request on its way. arrived_s: monotonic time of its arrival."""
+
+    request: Request
+    table: Table
+    route: Route
+    span: RequestSpan
+    arrived_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skipped:
+    """A target that was not tried."""
+
+    target: Target
+    refusal: Refusal
+
+
+class NothingAvailable(Exception):  # noqa: N818 - an outcome of the request
+    """No target could be tried at all; `skipped` says why, in order."""
+
+    def __init__(self, skipped: list[Skipped]) -> None:
+        """Keep the reasons."""
+        super().__init__("no target is available")
+        self.skipped = skipped
+
+
+@dataclass(slots=True)
+class _State:
+    """What a request has met so far."""
+
+    skipped: list[Skipped] = field(default_factory=list)
+    rejection: RequestRejected | None = None
+    failure: UpstreamFailed | None = None
+    fallback_reason: str = ""
+    retry_after_s: float | None = None
+
+
+class Forwarder:
+    """Sends requests to targets.
+
+    clock: monotonic seconds. random: numbers in [0, 1). sleep: waits for seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        live: LiveTable,
+        pool: ProviderPool,
+        credentials: Credentials,
+        events: Events,
+        clock: Callable[[], float],
+        random: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """Tie the parts together."""
+        self._live = live
+        self._pool = pool
+        self._credentials = credentials
+        self._events = events
+        self._clock = clock
+        self._random = random
+        self._sleep = sleep
+
+    async def complete(self, exchange: Exchange) -> Served[Completed]:
+        """Get a whole answer.
+
+        Raises RequestRejected, UpstreamFailed (of the last attempt) or NothingAvailable.
+        """
+
+        async def call(provider: Provider, how: Call) -> Completed:
+            if exchange.request.operation is Operation.EMBEDDINGS:
+                return await provider.embeddings(exchange.request, how)
+            return await provider.chat(exchange.request, how)
+
+        served = await self._run(exchange, call)
+        served.attempt.first_event()
+        served.attempt.served(served.result.answer.facts, served.result.request_id)
+        return served
+
+    async def stream(self, exchange: Exchange) -> Served[ServedStream]:
+        """Open a stream, up to its first semantic event. Raises as `complete` does."""
+
+        async def call(provider: Provider, how: Call) -> ChatStream:
+            return await provider.chat_stream(exchange.request, how)
+
+        served = await self._run(exchange, call)
+        return Served(
+            result=ServedStream(served.result, served.attempt),
+            attempt=served.attempt,
+            attempts=served.attempts,
+            fallback_reason=served.fallback_reason,
+        )
+
+    async def _run(
+        self, exchange: Exchange, call: Callable[[Provider, Call], Awaitable[ResultT]]
+    ) -> Served[ResultT]:
+        """Try targets until one answers."""
+        table, route = exchange.table, exchange.route
+        deadline_s = exchange.arrived_s + route.retry.deadline_s
+        order = self._live.order(route, table, exchange.arrived_s)
+        plan = Plan(
+            order,
+            route.retry,
+            deadline_s=deadline_s,
+            window=lambda target: _window(table, target),
+            random=self._random,
+        )
+        state = _State()
+        if exchange.request.operation is Operation.EMBEDDINGS and order:
+            plan.only_like(order[0])
+        while step := plan.next(self._clock()):
+            if step.delay_s > 0:
+                source = DelaySource.RETRY_AFTER if step.asked else DelaySource.BACKOFF
+                exchange.span.retrying(step.target.provider, step.delay_s, source)
+                await self._sleep(step.delay_s)
+            attempt = self._admit(exchange, step, plan, state)
+            if attempt is None:
+                continue
+            how = Call(
+                model=step.target.model,
+                timeouts=attempt.config.timeouts,
+                deadline_s=deadline_s,
+                begin=_beginner(exchange, attempt, plan),
+            )
+            try:
+                result = await call(self._pool.get(attempt.config), how)
+            except UpstreamFailed as failure:
+                self._failed(exchange, attempt, failure, plan, state)
+            except RequestRejected as rejection:
+                # Found while serializing: this target was skipped, not tried.
+                attempt.cancelled()
+                self._skip(
+                    exchange,
+                    state,
+                    step.target,
+                    Refusal(reason=SkipReason.CAPABILITY, detail=rejection.message),
+                )
+                state.rejection = state.rejection or rejection
+            except BaseException:
+                # The caller left, or we are buggy: neither says anything of the target.
+                attempt.cancelled()
+                raise
+            else:
+                return Served(
+                    result=result,
+                    attempt=attempt,
+                    attempts=plan.attempts,
+                    fallback_reason=state.fallback_reason,
+                )
+        raise _verdict(state)
+
+    def _admit(self, exchange: Exchange, step: Step, plan: Plan, state: _State) -> Attempt | None:
+        """Take a place at the target, or keep the reason why not."""
+        target, table = step.target, exchange.table
+        config = table.providers.get(target.provider)
+        if config is None:
+            refusal = Refusal(reason=SkipReason.NOT_AVAILABLE)
+            self._skip(exchange, state, target, refusal)
+            return None
+        lacking = missing(exchange.request.features, self._pool.get(config), target.model)
+        if lacking is not None:
+            state.rejection = state.rejection or _unsupported(lacking, target)
+            refusal = Refusal(reason=SkipReason.CAPABILITY, detail=f"lacks {lacking}")
+            self._skip(exchange, state, target, refusal)
+            return None
+        ref = config.credential
+        if ref is not None and self._credentials.value(ref) is None:
+            refusal = Refusal(reason=SkipReason.CREDENTIAL_MISSING, detail=f"{ref} is missing")
+            self._skip(exchange, state, target, refusal)
+            return None
+        now = self._clock()
+        admitted = self._live.admit(target, table, now, last_resort=step.last_resort)
+        if isinstance(admitted, Refusal):
+            if admitted.reason is SkipReason.RAMPING_UP and not step.last_resort:
+                plan.defer(target)
+            self._skip(exchange, state, target, admitted)
+            return None
+        return Attempt(
+            permit=admitted,
+            target=target,
+            config=config,
+            live=self._live,
+            events=self._events,
+            clock=self._clock,
+        )
+
+    def _failed(
+        self,
+        exchange: Exchange,
+        attempt: Attempt,
+        failure: UpstreamFailed,
+        plan: Plan,
+        state: _State,
+    ) -> None:
+        """Tell everyone who must know of a failed attempt."""
+        if not attempt.begun:
+            # The credential vanished between the check and the call: nothing was sent.
+            attempt.cancelled()
+            self._skip(
+                exchange,
+                state,
+                attempt.target,
+                Refusal(reason=SkipReason.CREDENTIAL_MISSING, detail=failure.message),
+            )
+            state.failure = state.failure or failure
+            return
+        now = self._clock()
+        plan.failed(attempt.target, failure, now)
+        state.failure = failure
+        state.fallback_reason = state.fallback_reason or failure.error_type
+        if failure.retry_after_s is not None:
+            known = state.retry_after_s
+            state.retry_after_s = (
+                failure.retry_after_s if known is None else min(known, failure.retry_after_s)
+            )
+        decision = _decision(plan, now, attempt.target, failure)
+        attempt.failed(decision, failure, ResponseFacts())
+
+    def _skip(self, exchange: Exchange, state: _State, target: Target, refusal: Refusal) -> None:
+        exchange.span.skipped(target.provider, refusal.reason, refusal.reopen_in_s)
+        state.skipped.append(Skipped(target=target, refusal=refusal))
+        state.fallback_reason = state.fallback_reason or refusal.reason.value
+
+
+def _beginner(exchange: Exchange, attempt: Attempt, plan: Plan) -> Callable[[], Mapping[str, str]]:
+    """Make the function that a provider calls when the attempt really begins."""
+
+    def begin() -> Mapping[str, str]:
+        plan.began(attempt.target)
+        return attempt.begin(exchange.span, exchange.request, plan.attempts)
+
+    return begin
+
+
+def _verdict(state: _State) -> Exception:
+    """Choose what the caller gets when nothing served."""
+    if state.failure is not None:
+        if state.failure.retry_after_s is None:
+            state.failure.retry_after_s = state.retry_after_s
+        return state.failure
+    unsupported = all(skip.refusal.reason is SkipReason.CAPABILITY for skip in state.skipped)
+    if state.rejection is not None and unsupported:
+        return state.rejection
+    return NothingAvailable(state.skipped)
+
+
+def _decision(plan: Plan, now_s: float, target: Target, failure: UpstreamFailed) -> Decision:
+    step = plan.peek(now_s)
+    if step is None:
+        return Decision.EXHAUSTED if failure.policy.try_next else Decision.FAIL
+    return Decision.RETRY_SAME if step.target.key == target.key else Decision.NEXT_TARGET
+
+
+def _unsupported(feature: Feature, target: Target) -> RequestRejected:
+    param, words = describe(feature)
+    return RequestRejected(
+        f"{words} is not supported by {target.provider} for model {target.model}",
+        param=param,
+        code="unsupported_parameter",
+    )
+
+
+def _window(table: Table, target: Target) -> int | None:
+    provider = table.providers.get(target.provider)
+    model = provider.models.get(target.model) if provider is not None else None
+    return model.context_window if model is not None else None

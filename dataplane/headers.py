@@ -1,0 +1,50 @@
+"""The headers of our answers: what happened to the request, and what clients expect."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from dataplane.telemetry import RequestSpan
+
+SERVER = "switchgear"
+PROVIDER = "x-switchgear-provider"
+MODEL = "x-switchgear-model"
+ATTEMPTS = "x-switchgear-attempts"
+FALLBACK_REASON = "x-switchgear-fallback-reason"
+GENERATION = "x-switchgear-generation"
+OVERHEAD_MS = "x-switchgear-overhead-ms"
+WARNINGS = "x-switchgear-warnings"
+
+_MAX_VALUE = 512
+
+
+def identity(request_id: str, span: RequestSpan) -> dict[str, str]:
+    """Name the request: for OpenAI's clients, for Anthropic's, and its trace if one is kept."""
+    headers = {"x-request-id": request_id, "request-id": request_id}
+    if span.recording:
+        headers["x-trace-id"] = span.trace_id
+    return headers
+
+
+def journey(
+    span: RequestSpan, *, fallback_reason: str, warnings: Sequence[str]
+) -> Mapping[str, str]:
+    """Tell where the request went. Only what is known when the status line goes out."""
+    flight = span.flight
+    headers = {
+        PROVIDER: _safe(flight.provider),
+        MODEL: _safe(flight.upstream_model),
+        ATTEMPTS: str(flight.attempts),
+        GENERATION: str(flight.generation),
+        OVERHEAD_MS: f"{flight.overhead_s * 1000:.2f}",
+    }
+    if fallback_reason:
+        headers[FALLBACK_REASON] = fallback_reason
+    if warnings:
+        headers[WARNINGS] = _safe(", ".join(dict.fromkeys(warnings)))
+    return headers
+
+
+def _safe(text: str) -> str:
+    """Keep what a header line can carry: printable ASCII, bounded."""
+    return "".join(char if " " <= char <= "~" else "?" for char in text[:_MAX_VALUE])

@@ -1,0 +1,194 @@
+"""Numbers per provider: success rate, latency percentiles, tokens, cost, breaker history.
+
+Kept in bounded memory: counters, a histogram of fixed buckets, and the last transitions. All
+numbers are since the process started, but for the rate, which is over the last minutes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from controlplane.table.view import Transition
+from dataplane.events import AttemptEnded, Event
+from dataplane.flight import Decision
+
+RATE_WINDOW_S = 300.0
+"""The window of the success rate."""
+
+HISTORY = 32
+"""Breaker transitions kept of each provider."""
+
+_RATE_BUCKETS = 10
+_SUB_BUCKETS = 8
+_SMALLEST_S = 0.0001
+_BUCKETS = 8 * 24
+_IGNORED = frozenset({Decision.CANCELLED})
+
+
+class Histogram:
+    """Counts of durations in buckets whose bounds grow by a twelfth each; 0.1 ms to 28 minutes.
+
+    A percentile is the upper bound of its bucket, so it is at most 9.1 % too high.
+    """
+
+    __slots__ = ("_counts", "count")
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._counts = [0] * _BUCKETS
+        self.count = 0
+
+    def add(self, seconds: float) -> None:
+        """Count one duration."""
+        steps = math.log2(max(seconds, _SMALLEST_S) / _SMALLEST_S) * _SUB_BUCKETS
+        self._counts[min(_BUCKETS - 1, math.ceil(steps))] += 1
+        self.count += 1
+
+    def percentile(self, share: float) -> float | None:
+        """Return the duration that `share` of all stay below, None if there are none."""
+        if not self.count:
+            return None
+        wanted = math.ceil(share * self.count)
+        for number, count in enumerate(self._counts):
+            wanted -= count
+            if wanted <= 0:
+                return float(_SMALLEST_S * 2 ** (number / _SUB_BUCKETS))
+        return None
+
+
+class Rate:
+    """The share of successes over a sliding window, in buckets of time."""
+
+    __slots__ = ("_buckets",)
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._buckets: deque[tuple[int, int, int]] = deque(maxlen=_RATE_BUCKETS)
+
+    def add(self, now_s: float, *, success: bool) -> None:
+        """Count one outcome."""
+        slot = int(now_s / (RATE_WINDOW_S / _RATE_BUCKETS))
+        good, bad = int(success), int(not success)
+        if self._buckets and self._buckets[-1][0] == slot:
+            _, old_good, old_bad = self._buckets.pop()
+            good, bad = good + old_good, bad + old_bad
+        self._buckets.append((slot, good, bad))
+
+    def value(self, now_s: float) -> float | None:
+        """Return the share in [0, 1], None if the window holds no outcome."""
+        oldest = int(now_s / (RATE_WINDOW_S / _RATE_BUCKETS)) - _RATE_BUCKETS + 1
+        good = sum(item[1] for item in self._buckets if item[0] >= oldest)
+        bad = sum(item[2] for item in self._buckets if item[0] >= oldest)
+        return good / (good + bad) if good + bad else None
+
+
+@dataclass(slots=True)
+class _Numbers:
+    attempts: int = 0
+    served: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: float = 0.0
+    first_event: Histogram = field(default_factory=Histogram)
+    duration: Histogram = field(default_factory=Histogram)
+    rate: Rate = field(default_factory=Rate)
+    errors: dict[str, int] = field(default_factory=dict)
+    history: deque[tuple[float, Transition]] = field(default_factory=lambda: deque(maxlen=HISTORY))
+
+
+class ProviderMetrics:
+    """Listens to events and breaker transitions; tells numbers by provider.
+
+    clock: monotonic seconds. wall_s: seconds since the epoch, for the history.
+    """
+
+    def __init__(self, clock: Callable[[], float], wall_s: Callable[[], float]) -> None:
+        """Start with no provider known."""
+        self._clock = clock
+        self._wall_s = wall_s
+        self._numbers: dict[str, _Numbers] = {}
+
+    def listen(self, event: Event) -> None:
+        """Take an event; only ended attempts matter here."""
+        if not isinstance(event, AttemptEnded):
+            return
+        numbers = self._of(event.provider)
+        numbers.attempts += 1
+        if event.decision in _IGNORED:
+            numbers.cancelled += 1
+        else:
+            served = event.decision is Decision.SERVED
+            numbers.rate.add(event.at_s, success=served)
+            if served:
+                numbers.served += 1
+                numbers.duration.add(event.duration_s)
+            else:
+                numbers.failed += 1
+                error = event.error_type or "_OTHER"
+                numbers.errors[error] = numbers.errors.get(error, 0) + 1
+        if event.first_event_s is not None:
+            numbers.first_event.add(event.first_event_s)
+        if event.usage is not None:
+            numbers.input_tokens += event.usage.input_tokens or 0
+            numbers.output_tokens += event.usage.output_tokens or 0
+        numbers.cost += event.cost or 0.0
+
+    def moved(self, transition: Transition) -> None:
+        """Take a breaker's transition."""
+        self._of(transition.provider).history.append((self._wall_s(), transition))
+
+    def keep_only(self, providers: Mapping[str, object]) -> None:
+        """Forget the providers that a new table no longer has."""
+        for name in self._numbers.keys() - providers.keys():
+            del self._numbers[name]
+
+    def view(self, provider: str) -> Mapping[str, Any]:
+        """Describe one provider's numbers, as JSON has it; of an unknown one, zeros."""
+        numbers = self._numbers.get(provider) or _Numbers()
+        return {
+            "attempts": numbers.attempts,
+            "served": numbers.served,
+            "failed": numbers.failed,
+            "cancelled": numbers.cancelled,
+            "successRate": _rounded(numbers.rate.value(self._clock()), 4),
+            "firstEventMs": _percentiles(numbers.first_event),
+            "durationMs": _percentiles(numbers.duration),
+            "inputTokens": numbers.input_tokens,
+            "outputTokens": numbers.output_tokens,
+            "costUsd": round(numbers.cost, 6),
+            "errors": dict(sorted(numbers.errors.items())),
+            "breakerHistory": [_told(at_s, item) for at_s, item in numbers.history],
+        }
+
+    def _of(self, provider: str) -> _Numbers:
+        return self._numbers.setdefault(provider, _Numbers())
+
+
+def _told(at_s: float, transition: Transition) -> Mapping[str, Any]:
+    return {
+        "at": round(at_s, 3),
+        "scope": transition.scope.value,
+        "model": transition.model,
+        "from": transition.before.value,
+        "to": transition.after.value,
+        "reason": transition.reason,
+    }
+
+
+def _percentiles(histogram: Histogram) -> Mapping[str, float | None]:
+    shares: Sequence[tuple[str, float]] = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
+    return {name: _ms(histogram.percentile(share)) for name, share in shares}
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 3)
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)

@@ -1,0 +1,135 @@
+"""A listening socket and its connections: the part of the server that knows no paths.
+
+Built on aiohttp's low-level server. What it adds: errors of the HTTP parser answered in the
+caller's dialect, a bound on connections, a handler that is cancelled when its caller leaves,
+and an end that lets running requests finish.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from dataplane.headers import SERVER
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+ErrorBody = Callable[[int, str], bytes]
+
+KEEPALIVE_S = 75.0
+_MAX_LINE = 16 * 1024
+_LINGER_S = 2.0
+_CANCEL_S = 1.0
+
+log = logging.getLogger("switchgear.server")
+
+
+class Listener:
+    """One address that is served. Start it, stop accepting, then drain it.
+
+    handler: answers every request, and raises nothing but cancellation.
+    error_body: makes the JSON body for a status and a message, for requests that are no HTTP.
+    max_connections: more are closed at once.
+    """
+
+    def __init__(self, handler: Handler, error_body: ErrorBody, *, max_connections: int) -> None:
+        """Open nothing yet."""
+        self._handler = handler
+        self._error_body = error_body
+        self._max_connections = max_connections
+        self._server: _Server | None = None
+        self._accepting: asyncio.Server | None = None
+
+    async def start(self, host: str, port: int) -> tuple[str, int]:
+        """Listen, and return the address; port 0 takes a free one. Raises OSError if it is taken."""
+        loop = asyncio.get_running_loop()
+        self._server = _Server(
+            self._handler,
+            error_body=self._error_body,
+            max_connections=self._max_connections,
+            handler_cancellation=True,
+            access_log=None,
+            keepalive_timeout=KEEPALIVE_S,
+            lingering_time=_LINGER_S,
+            max_line_size=_MAX_LINE,
+            max_field_size=_MAX_LINE,
+            logger=log,
+        )
+        self._accepting = await loop.create_server(self._server, host, port, backlog=1024)
+        bound = self._accepting.sockets[0]
+        # Each event of a stream is a small write: it must not wait for the last one's ACK.
+        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        address = bound.getsockname()
+        return address[0], address[1]
+
+    def stop_accepting(self) -> None:
+        """Refuse new connections, and close idle ones; running requests go on."""
+        if self._accepting is not None:
+            self._accepting.close()
+        if self._server is not None:
+            self._server.pre_shutdown()
+
+    async def close(self) -> None:
+        """Cancel what still runs, and close all connections."""
+        self.stop_accepting()
+        if self._server is not None:
+            await self._server.shutdown(_CANCEL_S)
+
+
+class _Server(web.Server):
+    """aiohttp's server with our protocol."""
+
+    def __init__(
+        self, handler: Handler, *, error_body: ErrorBody, max_connections: int, **kwargs: object
+    ) -> None:
+        super().__init__(handler, **kwargs)  # type: ignore[arg-type]  # passed on as they are
+        self.error_body = error_body
+        self.max_connections = max_connections
+
+    def __call__(self) -> RequestHandler:
+        return _Protocol(self, loop=self._loop, **self._kwargs)
+
+    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
+        super().connection_made(handler, transport)
+        if len(self._connections) > self.max_connections:
+            log.warning("more than %d connections, closing a new one", self.max_connections)
+            transport.close()
+
+
+class _Protocol(RequestHandler):
+    """One connection; it answers what is not HTTP in JSON, and never with a traceback."""
+
+    __slots__ = ("_error_body",)
+
+    def __init__(
+        self, manager: _Server, *, loop: asyncio.AbstractEventLoop, **kwargs: object
+    ) -> None:
+        super().__init__(manager, loop=loop, **kwargs)  # type: ignore[arg-type]
+        self._error_body = manager.error_body
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer has begun, no error can follow")
+        if status >= 500:
+            log.error("unexpected error while answering", exc_info=exc)
+            message = "unexpected error in the sidecar"
+        else:
+            # The parser's message may quote the request, and with it a key.
+            message = "the request is not valid HTTP, or its head is too large"
+        response = web.Response(
+            status=status,
+            body=self._error_body(status, message),
+            headers={"content-type": "application/json", "server": SERVER},
+        )
+        response.force_close()
+        return response

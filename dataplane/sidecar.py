@@ -1,0 +1,232 @@
+"""The data plane as one object: its listeners, its prober, its end.
+
+It is given the live table, and knows nothing of who fills it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from controlplane.table import snapshot
+from controlplane.table.live import LiveTable
+from controlplane.table.schema import Provider, Table
+from dataplane import capabilities, status
+from dataplane.admin import AdminPort, ProbePort, Views
+from dataplane.credentials import Credentials
+from dataplane.errors import RequestRejected
+from dataplane.events import Event, Events, RequestCompleted, RequestFailed
+from dataplane.forward import Forwarder
+from dataplane.handlers import DataPort, Limits
+from dataplane.logs import log_request
+from dataplane.metrics import ProviderMetrics
+from dataplane.pool import ProviderPool
+from dataplane.probe import Prober
+from dataplane.provider import Feature
+from dataplane.recent import RecentRequests
+from dataplane.server import Listener
+from dataplane.telemetry import Telemetry
+from dataplane.transport import HttpTransport
+from dataplane.wire import reply
+
+_MAX_ADMIN_CONNECTIONS = 64
+
+log = logging.getLogger("switchgear")
+
+Address = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """Where the data plane listens; port 0 takes a free one. probe: None for no probe port."""
+
+    data: Address
+    admin: Address
+    probe: Address | None = None
+
+
+class Sidecar:
+    """The data plane. Open it with `async with`; then `drain` before the end.
+
+    more_status: what others add to the status document, asked at each request for it.
+    clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        live: LiveTable,
+        credentials: Credentials,
+        telemetry: Telemetry,
+        ports: Ports,
+        limits: Limits,
+        max_connections: int,
+        more_status: Callable[[], Mapping[str, Any]],
+        clock: Callable[[], float],
+    ) -> None:
+        """Tie the parts together; nothing is opened."""
+        self._live = live
+        self._credentials = credentials
+        self._telemetry = telemetry
+        self._wanted = ports
+        self.ports = ports
+        self._more_status = more_status
+        self._clock = clock
+        self._recent = RecentRequests()
+        self._transport = HttpTransport()
+        self._pool = ProviderPool(self._transport, credentials, clock)
+        self._metrics = ProviderMetrics(clock, time.time)
+        live.subscribe(self._metrics.moved)
+        events = Events()
+        for listener in (self._recent.listen, self._metrics.listen, _log):
+            events.subscribe(listener)
+        forwarder = Forwarder(
+            live=live,
+            pool=self._pool,
+            credentials=credentials,
+            events=events,
+            clock=clock,
+            random=random.random,
+        )
+        self._data = DataPort(
+            live=live,
+            forwarder=forwarder,
+            telemetry=telemetry,
+            events=events,
+            recent=self._recent,
+            capabilities=self._capabilities,
+            limits=limits,
+            clock=clock,
+        )
+        judge = status.Judge(credential=self._credential, capabilities=self._capabilities_of)
+        admin = AdminPort(
+            Views(
+                ready=self._not_ready,
+                status=self._status,
+                table=lambda: snapshot.encode(live.table),
+                explain=lambda model, needs: status.explain(live, model, needs, clock(), judge),
+                capabilities=self._capabilities,
+                recent=self._recent,
+            )
+        )
+        self._listeners = {
+            "data": Listener(self._data.handle, _error_body, max_connections=max_connections),
+            "admin": Listener(admin.handle, _error_body, max_connections=_MAX_ADMIN_CONNECTIONS),
+            "probe": Listener(
+                ProbePort(admin).handle, _error_body, max_connections=_MAX_ADMIN_CONNECTIONS
+            ),
+        }
+        self._prober = Prober(live=live, pool=self._pool, clock=clock, random=random.random)
+        self._stack = AsyncExitStack()
+        self._opened = False
+
+    async def open(self) -> None:
+        """Open the client, then the ports. Raises OSError if an address is taken."""
+        self._pool.follow(self._live.table)
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._transport)
+            addresses: dict[str, Address] = {}
+            for name, address in self._addresses().items():
+                stack.push_async_callback(self._listeners[name].close)
+                addresses[name] = await self._listeners[name].start(*address)
+            self.ports = Ports(
+                data=addresses["data"], admin=addresses["admin"], probe=addresses.get("probe")
+            )
+            self._data.address = self.ports.data
+            probing = asyncio.create_task(self._prober.run(), name="prober")
+            stack.push_async_callback(_cancelled, probing)
+            self._stack = stack.pop_all()
+            self._opened = True
+
+    async def __aenter__(self) -> Self:
+        """Open, unless `open` did."""
+        if not self._opened:
+            await self.open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close everything, running requests included; `drain` lets them finish first."""
+        self._data.cut_off()
+        await self._stack.aclose()
+
+    def installed(self, table: Table) -> None:
+        """Take note of a new table."""
+        self._pool.follow(table)
+        self._metrics.keep_only(table.providers)
+
+    async def drain(self, *, lame_duck_s: float, drain_s: float) -> int:
+        """Stop: not ready at once, no new connections after `lame_duck_s`, then wait.
+
+        Running requests get `drain_s` seconds in all. Returns how many were left unfinished.
+        """
+        self._data.draining = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(drain_s):
+                await asyncio.sleep(lame_duck_s)
+                self._listeners["data"].stop_accepting()
+                await self._recent.idle.wait()
+        return self._recent.in_flight
+
+    def _addresses(self) -> Mapping[str, Address]:
+        addresses = {"data": self._wanted.data, "admin": self._wanted.admin}
+        if self._wanted.probe is not None:
+            addresses["probe"] = self._wanted.probe
+        return addresses
+
+    def _capabilities(self) -> Mapping[str, Any]:
+        return capabilities.document(self._live.table, self._capabilities_of)
+
+    def _capabilities_of(self, provider: Provider, model: str) -> frozenset[Feature]:
+        return self._pool.get(provider).capabilities(model)
+
+    def _not_ready(self) -> str:
+        if self._data.draining:
+            return "draining"
+        return "" if self._live.table.generation else "no table yet"
+
+    def _credential(self, provider: Provider) -> str:
+        if provider.credential is None:
+            return "none"
+        return "missing" if self._credentials.value(provider.credential) is None else "present"
+
+    def _status(self) -> Mapping[str, Any]:
+        table = self._live.table
+        return {
+            "ready": not self._not_ready(),
+            "draining": self._data.draining,
+            "generation": table.generation,
+            "tableVersion": table.version,
+            **self._more_status(),
+            "providers": status.providers(
+                table, self._live.view(self._clock()), self._credential, self._metrics.view
+            ),
+            "routes": status.routes(table),
+            "requests": self._recent.counts(),
+            "telemetry": self._telemetry.status(),
+        }
+
+
+def _log(event: Event) -> None:
+    if isinstance(event, RequestCompleted | RequestFailed):
+        log_request(event.span, event.request_id)
+
+
+def _error_body(code: int, message: str) -> bytes:
+    return reply.error_body(RequestRejected(message, status=code))[2]
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

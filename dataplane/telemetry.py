@@ -1,0 +1,281 @@
+"""The one door to OpenTelemetry: what the rest of the data plane sees of it.
+
+One SERVER span a request, one CLIENT span a provider call. With nothing configured nothing of
+OpenTelemetry is imported and `NoTelemetry` keeps the flight records that the log line needs.
+Telemetry parses nothing: facts come from what the providers have read anyway. No call here raises
+into a request or waits for a collector.
+
+The files beside it: `telemetry_names` (constants), `telemetry_attributes` (facts to attributes,
+pure), `telemetry_settings` (the environment), `telemetry_export` (queue and exporter),
+`telemetry_sdk` (the SDK's objects), `telemetry_door` and `telemetry_spans` (spans).
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from controlplane.table.outcome import SkipReason
+from controlplane.table.schema import Provider, Target
+from dataplane.errors import UpstreamFailed
+from dataplane.flight import (
+    SYSTEM_CLOCK,
+    Clock,
+    Decision,
+    DelaySource,
+    FlightLeg,
+    FlightRecord,
+    RequestOutcome,
+)
+from dataplane.provider import Request, ResponseFacts
+from dataplane.telemetry_settings import Inbound, SettingsError, TelemetrySettings, plan
+
+__all__ = [
+    "NO_TELEMETRY",
+    "SYSTEM_CLOCK",
+    "AttemptSpan",
+    "Clock",
+    "Decision",
+    "DelaySource",
+    "FlightRecord",
+    "Inbound",
+    "NoTelemetry",
+    "RequestOutcome",
+    "RequestSpan",
+    "SettingsError",
+    "Telemetry",
+    "TelemetrySettings",
+    "build",
+]
+
+logger = logging.getLogger(__name__)
+
+
+class AttemptSpan(Protocol):
+    """One provider call. Whoever got it ends it; if nobody does, the request's end does."""
+
+    def headers(self) -> Mapping[str, str]:
+        """Give the tracing headers to send to this provider; empty where none are wanted."""
+        ...
+
+    def chunk(self, count: int = 1) -> None:
+        """Note that `count` events that carried anything came in one read. The hot one."""
+        ...
+
+    def response(self, facts: ResponseFacts, status: int | None, request_id: str) -> None:
+        """Note the answer: its facts (read at the end, they may still grow), status and id."""
+        ...
+
+    def end(self, decision: Decision, failure: UpstreamFailed | None = None) -> None:
+        """End the attempt. The first call wins."""
+        ...
+
+
+class RequestSpan(Protocol):
+    """One client request, from handler entry to its last byte."""
+
+    @property
+    def flight(self) -> FlightRecord:
+        """The way of the request so far; for the log line and the list of requests."""
+        ...
+
+    @property
+    def trace_id(self) -> str:
+        """32 hex digits, or empty without telemetry."""
+        ...
+
+    @property
+    def span_id(self) -> str:
+        """16 hex digits, or empty without telemetry."""
+        ...
+
+    @property
+    def recording(self) -> bool:
+        """Whether the span will be exported: only then is its trace worth telling the caller."""
+        ...
+
+    def matched(self, route: str, model: str, generation: int, *, stream: bool) -> None:
+        """Note the route that the caller's model name led to."""
+        ...
+
+    def skipped(self, provider: str, reason: SkipReason, reopen_in_s: float | None = None) -> None:
+        """Note a target that was not tried: an event, never a span."""
+        ...
+
+    def retrying(self, provider: str, delay_s: float, source: DelaySource) -> None:
+        """Note a pause of `delay_s` seconds that begins now."""
+        ...
+
+    def attempt(
+        self, provider: Provider, target: Target, request: Request, number: int
+    ) -> AttemptSpan:
+        """Begin a provider call; `number` counts from 1 over the whole request."""
+        ...
+
+    def first_byte(self) -> None:
+        """Note that the first byte of the answer goes out."""
+        ...
+
+    def end(self, outcome: RequestOutcome, status: int | None, error_type: str = "") -> None:
+        """End the request, and with it whatever attempt is still open. The first call wins.
+
+        status: of the status line sent, None if none was. error_type: only where it cannot be
+        seen from the attempts and the status.
+        """
+        ...
+
+
+class Telemetry(Protocol):
+    """What makes request spans, and tells how it fares."""
+
+    def request(
+        self,
+        method: str,
+        route: str,
+        headers: Mapping[str, str],
+        *,
+        path: str,
+        scheme: str,
+        server_address: str,
+        server_port: int,
+        user_agent: str,
+    ) -> RequestSpan:
+        """Begin a request. `route` is the template, `path` the raw path without its query.
+
+        headers: the caller's, by lower-case or case-insensitive names; only tracing headers and
+        those mapped by the settings are looked at. user_agent: empty if none was sent.
+        """
+        ...
+
+    def status(self) -> Mapping[str, Any]:
+        """Tell, JSON-ready, whether spans are exported, where to, and how many were lost."""
+        ...
+
+    async def shutdown(self, flush_s: float) -> bool:
+        """Flush for at most `flush_s` seconds; False if spans were left. Later calls are no-ops."""
+        ...
+
+
+def build(
+    environ: Mapping[str, str],
+    *,
+    version: str,
+    settings: TelemetrySettings,
+    clock: Clock = SYSTEM_CLOCK,
+) -> Telemetry:
+    """Build telemetry as the OTEL_* variables ask for it.
+
+    Call it in the process that serves, after any fork. Raises SettingsError for a value that
+    cannot be meant. Without an exporter or an endpoint nothing of OpenTelemetry is imported.
+    """
+    export = plan(environ, settings)
+    if export is None:
+        return NoTelemetry(clock)
+    for warning in export.warnings:
+        logger.warning("telemetry: %s", warning)
+    if export.exporter is None and "opentelemetry.sdk.trace" not in sys.modules:
+        return NoTelemetry(clock)
+    # The SDK costs 100 ms and 25 MB; only those who use it pay.
+    from dataplane.telemetry_sdk import start  # noqa: PLC0415
+
+    return start(export, version=version, settings=settings, clock=clock)
+
+
+class NoTelemetry:
+    """Telemetry switched off: no spans, no ids, only the flight records."""
+
+    def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
+        """Keep the clock for the flights."""
+        self._clock = clock
+
+    def request(
+        self,
+        method: str,
+        route: str,
+        headers: Mapping[str, str],
+        *,
+        path: str,
+        scheme: str,
+        server_address: str,
+        server_port: int,
+        user_agent: str,
+    ) -> RequestSpan:
+        """Begin a request that leaves no trace."""
+        return UntracedRequest(FlightRecord(self._clock))
+
+    def status(self) -> Mapping[str, Any]:
+        """Tell that nothing is exported."""
+        return {"enabled": False}
+
+    async def shutdown(self, flush_s: float) -> bool:
+        """Do nothing: there is nothing to flush."""
+        return True
+
+
+NO_TELEMETRY = NoTelemetry()
+
+
+class UntracedRequest:
+    """A request span that only keeps the flight record."""
+
+    __slots__ = ("flight",)
+
+    trace_id = ""
+    span_id = ""
+    recording = False
+
+    def __init__(self, flight: FlightRecord) -> None:
+        """Keep the record."""
+        self.flight = flight
+
+    def matched(self, route: str, model: str, generation: int, *, stream: bool) -> None:
+        """Note the route."""
+        self.flight.matched(route, model, generation, stream=stream)
+
+    def skipped(self, provider: str, reason: SkipReason, reopen_in_s: float | None = None) -> None:
+        """Note a target that was not tried."""
+        self.flight.skipped(provider, reason)
+
+    def retrying(self, provider: str, delay_s: float, source: DelaySource) -> None:
+        """Note a pause."""
+        self.flight.retrying(delay_s)
+
+    def attempt(
+        self, provider: Provider, target: Target, request: Request, number: int
+    ) -> AttemptSpan:
+        """Begin a provider call."""
+        return UntracedAttempt(self.flight.attempt(provider.name, target.model))
+
+    def first_byte(self) -> None:
+        """Note the first byte out."""
+        self.flight.first_byte()
+
+    def end(self, outcome: RequestOutcome, status: int | None, error_type: str = "") -> None:
+        """End the flight."""
+        self.flight.end(outcome, status, error_type)
+
+
+class UntracedAttempt:
+    """An attempt span that only keeps its leg of the flight."""
+
+    __slots__ = ("_leg",)
+
+    def __init__(self, leg: FlightLeg) -> None:
+        """Keep the leg."""
+        self._leg = leg
+
+    def headers(self) -> Mapping[str, str]:
+        """Give none."""
+        return {}
+
+    def chunk(self, count: int = 1) -> None:
+        """Count nothing."""
+
+    def response(self, facts: ResponseFacts, status: int | None, request_id: str) -> None:
+        """Keep nothing."""
+
+    def end(self, decision: Decision, failure: UpstreamFailed | None = None) -> None:
+        """End the leg."""
+        self._leg.end(decision, failure.error_type if failure is not None else "")

@@ -1,0 +1,297 @@
+"""Facts to span attributes; pure and total.
+
+Whatever a caller or an upstream put into a field, the result holds only what an exporter can
+encode: no None, no int beyond 64 bits, no float that is not finite, no text that is not UTF-8.
+Content never gets here: of a request's body only numbers and words of closed sets are taken.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
+
+from controlplane.table.schema import Provider, ProviderType, Target
+from dataplane import telemetry_names as names
+from dataplane.errors import UpstreamFailed
+from dataplane.flight import Decision, FlightRecord
+from dataplane.provider import Operation, Request, ResponseFacts, Usage
+
+Attribute: TypeAlias = str | bool | int | float | Sequence[str]
+Attributes: TypeAlias = dict[str, Attribute]
+
+MAX_USER_AGENT_CHARS = 256
+MAX_HEADER_CHARS = 128
+MAX_TEXT_CHARS = 256
+MAX_PATH_CHARS = 1024
+
+_WORD = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_MAX_INT = 2**63
+_DOUBLES = (
+    ("temperature", names.REQUEST_TEMPERATURE),
+    ("top_p", names.REQUEST_TOP_P),
+    ("frequency_penalty", names.REQUEST_FREQUENCY_PENALTY),
+    ("presence_penalty", names.REQUEST_PRESENCE_PENALTY),
+)
+_INTS = (
+    # The newer name is written last, so that it wins.
+    ("max_tokens", names.REQUEST_MAX_TOKENS),
+    ("max_completion_tokens", names.REQUEST_MAX_TOKENS),
+    ("top_k", names.REQUEST_TOP_K),
+    ("seed", names.REQUEST_SEED),
+)
+_OUTPUT_TYPES: Mapping[str, str] = {"text": "text", "json_object": "json", "json_schema": "json"}
+_ENCODINGS = frozenset({"float", "base64"})
+_USAGE = (
+    (names.USAGE_INPUT, "input_tokens"),
+    (names.USAGE_OUTPUT, "output_tokens"),
+    (names.USAGE_CACHE_READ, "cache_read_tokens"),
+    (names.USAGE_CACHE_WRITE, "cache_write_tokens"),
+    (names.USAGE_REASONING, "reasoning_tokens"),
+)
+_OPENAI_TYPES = frozenset({ProviderType.OPENAI, ProviderType.AZURE_OPENAI})
+
+
+def clean_text(text: str, limit: int = MAX_TEXT_CHARS) -> str:
+    """Cut to `limit` characters and replace what UTF-8 cannot say.
+
+    Header values come in as surrogate escapes where the client sent other bytes; one of them
+    would fail the encoding of a whole batch.
+    """
+    text = text[:limit]
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def as_int(value: Any) -> int | None:
+    """Give an int of 64 bits, or None for anything else (True is no number)."""
+    if isinstance(value, int) and not isinstance(value, bool) and -_MAX_INT <= value < _MAX_INT:
+        return value
+    return None
+
+
+def as_double(value: Any) -> float | None:
+    """Give a finite float of an int or a float, or None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def as_word(value: Any) -> str | None:
+    """Give a machine-readable word of at most 64 characters, or None for anything else."""
+    return value if isinstance(value, str) and _WORD.fullmatch(value) else None
+
+
+@lru_cache(maxsize=1024)
+def server_of(base_url: str) -> tuple[str, int]:
+    """Give host and port of a provider's base URL; the port is the scheme's if it names none."""
+    try:
+        parts = urlsplit(base_url)
+        port = parts.port
+    except ValueError:
+        return "", 0
+    return clean_text(parts.hostname or ""), port or (80 if parts.scheme == "http" else 443)
+
+
+def request_start(
+    method: str,
+    route: str,
+    *,
+    path: str,
+    scheme: str,
+    server_address: str,
+    server_port: int,
+    user_agent: str,
+) -> Attributes:
+    """Give the attributes of a new server span: all that samplers see.
+
+    route: the template, empty if the path matched none. path: cut before a query.
+    """
+    attributes: Attributes = {
+        names.HTTP_METHOD: method if method in names.METHODS else "_OTHER",
+        names.URL_PATH: clean_text(path.partition("?")[0], MAX_PATH_CHARS),
+        names.URL_SCHEME: scheme,
+        names.SERVER_ADDRESS: server_address,
+        names.SERVER_PORT: server_port,
+        names.PROTOCOL_VERSION: "1.1",
+    }
+    if route:
+        attributes[names.HTTP_ROUTE] = route
+    if user_agent:
+        attributes[names.USER_AGENT] = clean_text(user_agent, MAX_USER_AGENT_CHARS)
+    return attributes
+
+
+def request_end(flight: FlightRecord) -> Attributes:
+    """Give what a server span gets just before its end, from a flight that has ended."""
+    attributes: Attributes = {
+        names.ATTEMPTS: flight.attempts,
+        names.OVERHEAD: flight.overhead_s,
+    }
+    if flight.outcome is not None:
+        attributes[names.OUTCOME] = flight.outcome.value
+    if flight.status is not None:
+        attributes[names.HTTP_STATUS] = flight.status
+    if flight.error_type:
+        attributes[names.ERROR_TYPE] = flight.error_type
+    if flight.model:
+        attributes[names.MODEL] = clean_text(flight.model)
+    if flight.route:
+        attributes[names.ROUTE] = flight.route
+        attributes[names.GENERATION] = flight.generation
+    if flight.stream:
+        attributes[names.STREAM] = True
+        first_s = flight.time_to_first_chunk_s
+        if first_s is not None:
+            attributes[names.TIME_TO_FIRST_CHUNK] = first_s
+    if flight.targets_skipped:
+        attributes[names.SKIPPED] = flight.targets_skipped
+    if flight.served_by:
+        attributes[names.ENDPOINT] = flight.served_by
+        if flight.failover:
+            attributes[names.FAILOVER] = True
+    if flight.path:
+        attributes[names.PATH] = flight.path
+    if flight.wasted_s:
+        attributes[names.WASTED] = flight.wasted_s
+    return attributes
+
+
+def attempt_start(
+    provider: Provider, target: Target, request: Request, *, route: str, number: int
+) -> Attributes:
+    """Give the attributes of a new attempt span: first those that samplers may use."""
+    body = request.body
+    address, port = server_of(provider.base_url)
+    attributes: Attributes = {
+        names.OPERATION: request.operation.value,
+        names.PROVIDER: names.PROVIDER_NAMES[provider.type],
+        names.REQUEST_MODEL: target.model,
+        names.SERVER_ADDRESS: address,
+        names.SERVER_PORT: port,
+        names.ENDPOINT: provider.name,
+        names.ATTEMPT: number,
+    }
+    if route:
+        attributes[names.ROUTE] = route
+    if number > 1:
+        attributes[names.HTTP_RESEND_COUNT] = number - 1
+    if request.stream:
+        attributes[names.REQUEST_STREAM] = True
+    _put_parameters(attributes, body)
+    if request.operation is Operation.EMBEDDINGS:
+        encoding = body.get("encoding_format")
+        if isinstance(encoding, str) and encoding in _ENCODINGS:
+            attributes[names.REQUEST_ENCODINGS] = (encoding,)
+    if provider.type in _OPENAI_TYPES:
+        if request.operation is Operation.CHAT:
+            attributes[names.OPENAI_API] = "chat_completions"
+        tier = as_word(body.get("service_tier"))
+        if tier is not None and tier != "auto":
+            attributes[names.OPENAI_REQUEST_TIER] = tier
+    if provider.type is ProviderType.AZURE_OPENAI:
+        attributes[names.AZURE_NAMESPACE] = names.AZURE_NAMESPACE_VALUE
+    return attributes
+
+
+def attempt_end(
+    provider: Provider,
+    request: Request,
+    decision: Decision,
+    *,
+    facts: ResponseFacts | None,
+    status: int | None,
+    request_id: str,
+    failure: UpstreamFailed | None,
+    compat: bool,
+) -> Attributes:
+    """Give what an attempt span gets just before its end, but for its stream's times."""
+    attributes: Attributes = {names.DECISION: decision.value}
+    if status is not None:
+        attributes[names.HTTP_STATUS] = status
+    if request_id:
+        request_id = clean_text(request_id, MAX_HEADER_CHARS)
+        attributes[names.PROVIDER_REQUEST_ID] = request_id
+        if provider.type is ProviderType.AZURE_OPENAI:
+            attributes[names.AZURE_REQUEST_ID] = request_id
+        elif provider.type is ProviderType.AWS_BEDROCK:
+            attributes[names.AWS_REQUEST_ID] = request_id
+    if failure is not None:
+        attributes[names.ERROR_TYPE] = error_type(failure)
+        code = as_word(failure.provider_code)
+        if code is not None:
+            attributes[names.PROVIDER_ERROR_CODE] = code
+        wait_s = as_double(failure.retry_after_s)
+        if wait_s is not None:
+            attributes[names.RETRY_AFTER] = wait_s
+    if facts is not None:
+        _put_facts(attributes, facts, compat=compat)
+    reasons = _finish_reasons(request, decision, facts)
+    if reasons:
+        attributes[names.RESPONSE_FINISH_REASONS] = reasons
+    return attributes
+
+
+def error_type(failure: UpstreamFailed) -> str:
+    """Give the failure's `error.type`; what the closed list does not hold is `_OTHER`."""
+    return failure.error_type if failure.error_type in names.ERROR_TYPES else "_OTHER"
+
+
+def _put_parameters(attributes: Attributes, body: Mapping[str, Any]) -> None:
+    for key, name in _DOUBLES:
+        if key in body and (number := as_double(body[key])) is not None:
+            attributes[name] = number
+    for key, name in _INTS:
+        if key in body and (count := as_int(body[key])) is not None:
+            attributes[name] = count
+    choices = as_int(body.get("n"))
+    if choices is not None and choices != 1:
+        attributes[names.REQUEST_CHOICES] = choices
+    effort = as_word(body.get("reasoning_effort"))
+    if effort is not None:
+        attributes[names.REQUEST_REASONING_LEVEL] = effort
+    output_format = body.get("response_format")
+    if isinstance(output_format, Mapping):
+        kind = output_format.get("type")
+        output = _OUTPUT_TYPES.get(kind) if isinstance(kind, str) else None
+        if output is not None:
+            attributes[names.OUTPUT_TYPE] = output
+
+
+def _put_facts(attributes: Attributes, facts: ResponseFacts, *, compat: bool) -> None:
+    if facts.response_id:
+        attributes[names.RESPONSE_ID] = clean_text(facts.response_id)
+    if facts.response_model:
+        attributes[names.RESPONSE_MODEL] = clean_text(facts.response_model)
+    dimensions = as_int(facts.embedding_dimensions)
+    if dimensions is not None:
+        attributes[names.EMBEDDING_DIMENSIONS] = dimensions
+    if facts.usage is not None:
+        _put_usage(attributes, facts.usage, compat=compat)
+
+
+def _put_usage(attributes: Attributes, usage: Usage, *, compat: bool) -> None:
+    for name, fact in _USAGE:
+        count = as_int(getattr(usage, fact))
+        if count is not None:
+            attributes[name] = count
+    if compat and names.USAGE_CACHE_WRITE in attributes:
+        attributes[names.USAGE_CACHE_CREATION] = attributes[names.USAGE_CACHE_WRITE]
+
+
+def _finish_reasons(
+    request: Request, decision: Decision, facts: ResponseFacts | None
+) -> Sequence[str]:
+    reasons = facts.finish_reasons if facts is not None else {}
+    if decision is not Decision.TOO_LATE:
+        return tuple(clean_text(reasons[index], 64) for index in sorted(reasons))
+    # The answer had begun: each choice that has no reason yet was due one.
+    choices = as_int(request.body.get("n")) or 1
+    due = range(max(1, min(choices, 128)))
+    return tuple(clean_text(reasons.get(index, "error"), 64) for index in due)

@@ -1,0 +1,256 @@
+"""The way of ended spans out of the process: a bounded queue, one thread, a quiet voice.
+
+A queue of our own instead of the SDK's batch processor, for two reasons: it knows exactly how many
+spans were dropped, and its end can be bounded (the SDK's blocks for 30 s when the collector is
+away, and offers no way to pass a limit).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+
+from opentelemetry.context import (  # noqa: TID251 - part of the door
+    _SUPPRESS_INSTRUMENTATION_KEY,
+    Context,
+    attach,
+    detach,
+    set_value,
+)
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor  # noqa: TID251 - as above
+from opentelemetry.sdk.trace.export import (  # noqa: TID251 - as above
+    SpanExporter,
+    SpanExportResult,
+)
+
+from dataplane.telemetry_settings import QueueLimits
+
+logger = logging.getLogger(__name__)
+
+_loggers = logging.getLogger("opentelemetry")
+
+_QUIET_S = 60.0
+"""Seconds between two lines about the same trouble."""
+
+
+class ExportLog(logging.Handler):
+    """Takes all that OpenTelemetry logs, and lets through what a person can bear.
+
+    The first line of a trouble at once, then one a minute with the count of those held back, and
+    one when exports work again. Without it one dead collector writes a line every 1.6 seconds.
+    Tracebacks and the texts of exceptions are left out: they may hold an endpoint's query. So are
+    the arguments of all loggers but the exporters': they may hold what a caller sent.
+    """
+
+    def __init__(self, now_s: Callable[[], float], endpoint: str = "") -> None:
+        """Read monotonic seconds from `now_s`; name `endpoint` in each line. Attaches nothing."""
+        super().__init__(logging.WARNING)
+        self._now_s = now_s
+        self._where = f" [{endpoint}]" if endpoint else ""
+        self._last_s: float | None = None
+        self._held_back = 0
+        self._failing = False
+        self._muted = False
+
+    def attach(self) -> None:
+        """Become the only handler of OpenTelemetry's loggers, in place of an earlier one."""
+        for earlier in tuple(_loggers.handlers):
+            if isinstance(earlier, ExportLog):
+                _loggers.removeHandler(earlier)
+        _loggers.addHandler(self)
+        _loggers.propagate = False
+
+    def detach(self, *, mute: bool) -> None:
+        """Give the loggers back; or stay and say nothing, for a thread that is still stuck."""
+        self._muted = mute
+        if not mute and self in _loggers.handlers:
+            _loggers.removeHandler(self)
+            _loggers.propagate = True
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Pass the record on, or count it."""
+        if not record.name.startswith("opentelemetry.exporter"):
+            self._say(str(record.msg), failing=False)
+            return
+        arguments = record.args if isinstance(record.args, tuple) else ()
+        shown = tuple(
+            type(argument).__name__ if isinstance(argument, BaseException) else argument
+            for argument in arguments
+        )
+        self._say(str(record.msg) % shown if shown else str(record.msg), failing=True)
+
+    def failed(self, reason: str) -> None:
+        """Note a failed export, in case the exporter has not said so itself."""
+        self.acquire()
+        try:
+            if not self._failing:
+                self._say(reason, failing=True)
+        finally:
+            self.release()
+
+    def succeeded(self) -> None:
+        """Note an export that worked; says so if the one before did not."""
+        self.acquire()
+        try:
+            recovered = self._failing
+            if recovered:
+                self._failing = False
+                self._last_s = None
+                self._held_back = 0
+        finally:
+            self.release()
+        if recovered and not self._muted:
+            logger.warning("telemetry: spans reach the collector again%s", self._where)
+
+    def _say(self, text: str, *, failing: bool) -> None:
+        if self._muted:
+            return
+        now_s = self._now_s()
+        self._failing = self._failing or failing
+        if self._last_s is not None and now_s - self._last_s < _QUIET_S:
+            self._held_back += 1
+            return
+        more = f" ({self._held_back} more since the last line)" if self._held_back else ""
+        self._last_s = now_s
+        self._held_back = 0
+        logger.warning("telemetry: %s%s%s", text[:300], self._where, more)
+
+
+class SpanQueue(SpanProcessor):
+    """Ended spans on their way to an exporter.
+
+    `on_end` never waits: when the queue is full the oldest span is dropped and counted. At all
+    times ended = exported + failed + dropped + those still queued or under way.
+    """
+
+    def __init__(self, exporter: SpanExporter, limits: QueueLimits, log: ExportLog) -> None:
+        """Start the thread. It is a daemon: it never keeps the process alive."""
+        self._exporter = exporter
+        self._limits = limits
+        self._log = log
+        self._spans: deque[ReadableSpan] = deque()
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._stopping = False
+        self._abandoned = False
+        self._under_way = 0
+        self._ended = 0
+        self._exported = 0
+        self._failed = 0
+        self._dropped = 0
+        self._worker = threading.Thread(target=self._work, name="telemetry-export", daemon=True)
+        self._worker.start()
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Do nothing: only ended spans count."""
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Queue a sampled span."""
+        context = span.context
+        if context is None or not context.trace_flags.sampled:
+            return
+        with self._lock:
+            self._ended += 1
+            if self._stopping:
+                self._dropped += 1
+                return
+            if len(self._spans) >= self._limits.max_queue:
+                self._spans.popleft()
+                self._dropped += 1
+            self._spans.append(span)
+            full = len(self._spans) >= self._limits.batch
+        if full and not self._wake.is_set():
+            self._wake.set()
+
+    def counts(self) -> Mapping[str, int]:
+        """Tell how many spans ended, and what became of them."""
+        with self._lock:
+            return {
+                "ended": self._ended,
+                "exported": self._exported,
+                "failed": self._failed,
+                "dropped": self._dropped,
+                "queued": len(self._spans) + self._under_way,
+            }
+
+    def shutdown(self) -> None:
+        """Stop taking spans and let the thread send the rest; does not wait for it."""
+        with self._lock:
+            self._stopping = True
+        self._wake.set()
+
+    async def close(self, flush_s: float) -> bool:
+        """Send the rest for at most `flush_s` seconds, then give up on it and count it as dropped.
+
+        Waits in a plain daemon thread: the loop's executor would be waited for at exit.
+        """
+        loop = asyncio.get_running_loop()
+        done = asyncio.Event()
+        self.shutdown()
+
+        def wait() -> None:
+            self._worker.join(flush_s)
+            try:
+                loop.call_soon_threadsafe(done.set)
+            except RuntimeError:
+                logger.debug("the loop was closed before the last spans were sent")
+
+        threading.Thread(target=wait, name="telemetry-flush", daemon=True).start()
+        await done.wait()
+        with self._lock:
+            left = len(self._spans) + self._under_way
+            self._dropped += len(self._spans)
+            self._spans.clear()
+            self._abandoned = True
+        # Interrupts the pause between two tries, and closes the idle connections.
+        self._exporter.shutdown()
+        self._log.detach(mute=self._worker.is_alive())
+        if left:
+            logger.warning("telemetry: %d spans were not sent within %.3g s", left, flush_s)
+        return not left
+
+    def _work(self) -> None:
+        while True:
+            woken = self._wake.wait(self._limits.delay_s)
+            with self._lock:
+                self._wake.clear()
+                stopping = self._stopping
+            # A queue that filled up sends whole batches and leaves the rest to grow; nothing
+            # waits longer than the delay.
+            least = self._limits.batch if woken and not stopping else 1
+            while batch := self._take(least):
+                self._export(batch)
+            if stopping:
+                return
+
+    def _take(self, least: int) -> list[ReadableSpan]:
+        with self._lock:
+            count = min(len(self._spans), self._limits.batch)
+            if count < least:
+                return []
+            batch = [self._spans.popleft() for _ in range(count)]
+            self._under_way = count
+            return batch
+
+    def _export(self, batch: list[ReadableSpan]) -> None:
+        token = attach(set_value(_SUPPRESS_INSTRUMENTATION_KEY, value=True))
+        try:
+            succeeded = self._exporter.export(batch) is SpanExportResult.SUCCESS
+        except Exception as error:  # noqa: BLE001 - the loop outlives any exporter's mistake
+            self._log.failed(f"exporting spans raised {type(error).__name__}")
+            succeeded = False
+        finally:
+            detach(token)
+        with self._lock:
+            self._under_way = 0
+            if succeeded:
+                self._exported += len(batch)
+            else:
+                self._failed += len(batch)
+        if succeeded:
+            self._log.succeeded()
+        elif not self._abandoned:
+            self._log.failed("spans could not be exported")

@@ -1,0 +1,177 @@
+"""Names of spans' attributes and events, as plain strings.
+
+`gen_ai.*` follow the GenAI semantic conventions' own repository as of autumn 2026 (status
+Development), `http.*`, `url.*`, `server.*`, `error.*` and `user_agent.*` the stable conventions
+1.41. They are written out rather than imported: the published constants are marked deprecated
+since the move, and the package that holds them is a beta that pins its siblings exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from controlplane.table.schema import ProviderType
+from dataplane.errors import ErrorClass
+
+NS = "switchgear"
+"""The prefix of every name that is ours."""
+
+# HTTP and general, semantic conventions 1.41.
+ERROR_TYPE = "error.type"
+HTTP_METHOD = "http.request.method"
+HTTP_RESEND_COUNT = "http.request.resend_count"
+HTTP_ROUTE = "http.route"
+HTTP_STATUS = "http.response.status_code"
+PROTOCOL_VERSION = "network.protocol.version"
+SERVER_ADDRESS = "server.address"
+SERVER_PORT = "server.port"
+SESSION_ID = "session.id"
+URL_PATH = "url.path"
+URL_SCHEME = "url.scheme"
+USER_AGENT = "user_agent.original"
+
+# GenAI, open-telemetry/semantic-conventions-genai, autumn 2026.
+CONVERSATION_ID = "gen_ai.conversation.id"
+EMBEDDING_DIMENSIONS = "gen_ai.embeddings.dimension.count"
+OPERATION = "gen_ai.operation.name"
+OUTPUT_TYPE = "gen_ai.output.type"
+PROVIDER = "gen_ai.provider.name"
+REQUEST_CHOICES = "gen_ai.request.choice.count"
+REQUEST_ENCODINGS = "gen_ai.request.encoding_formats"
+REQUEST_FREQUENCY_PENALTY = "gen_ai.request.frequency_penalty"
+REQUEST_MAX_TOKENS = "gen_ai.request.max_tokens"
+REQUEST_MODEL = "gen_ai.request.model"
+REQUEST_PRESENCE_PENALTY = "gen_ai.request.presence_penalty"
+REQUEST_REASONING_LEVEL = "gen_ai.request.reasoning.level"
+REQUEST_SEED = "gen_ai.request.seed"
+REQUEST_STREAM = "gen_ai.request.stream"
+REQUEST_TEMPERATURE = "gen_ai.request.temperature"
+REQUEST_TOP_K = "gen_ai.request.top_k"
+REQUEST_TOP_P = "gen_ai.request.top_p"
+RESPONSE_FINISH_REASONS = "gen_ai.response.finish_reasons"
+RESPONSE_ID = "gen_ai.response.id"
+RESPONSE_MODEL = "gen_ai.response.model"
+RESPONSE_TTFC = "gen_ai.response.time_to_first_chunk"
+USAGE_CACHE_CREATION = "gen_ai.usage.cache_creation.input_tokens"
+USAGE_CACHE_READ = "gen_ai.usage.cache_read.input_tokens"
+USAGE_CACHE_WRITE = "gen_ai.usage.cache_write.input_tokens"
+USAGE_INPUT = "gen_ai.usage.input_tokens"
+USAGE_OUTPUT = "gen_ai.usage.output_tokens"
+USAGE_REASONING = "gen_ai.usage.reasoning.output_tokens"
+
+# Vendors' own.
+AWS_REQUEST_ID = "aws.request_id"
+AZURE_NAMESPACE = "azure.resource_provider.namespace"
+AZURE_NAMESPACE_VALUE = "Microsoft.CognitiveServices"
+AZURE_REQUEST_ID = "azure.service.request.id"
+OPENAI_API = "openai.api.type"
+OPENAI_REQUEST_TIER = "openai.request.service_tier"
+
+# OpenInference; only the kind, for backends that group by it.
+OPENINFERENCE_KIND = "openinference.span.kind"
+
+# Ours, on both kinds of spans.
+ROUTE = f"{NS}.route"
+ENDPOINT = f"{NS}.endpoint"
+
+# Ours, on the server span.
+ATTEMPTS = f"{NS}.attempts"
+FAILOVER = f"{NS}.failover"
+GENERATION = f"{NS}.generation"
+MODEL = f"{NS}.request.model"
+OUTCOME = f"{NS}.outcome"
+OVERHEAD = f"{NS}.overhead_s"
+PATH = f"{NS}.path"
+SKIPPED = f"{NS}.targets.skipped"
+STREAM = f"{NS}.stream"
+TIME_TO_FIRST_CHUNK = f"{NS}.time_to_first_chunk_s"
+WASTED = f"{NS}.wasted_s"
+
+# Ours, on attempts.
+ATTEMPT = f"{NS}.attempt"
+DECISION = f"{NS}.decision"
+PROVIDER_ERROR_CODE = f"{NS}.provider.error_code"
+PROVIDER_REQUEST_ID = f"{NS}.provider.request_id"
+RETRY_AFTER = f"{NS}.retry_after_s"
+STREAM_CHUNKS = f"{NS}.stream.chunks"
+STREAM_STALL = f"{NS}.stream.stall_max_s"
+
+# Events of the server span, and what they carry.
+EVENT_SKIPPED = f"{NS}.target.skipped"
+EVENT_RETRY = f"{NS}.retry.scheduled"
+DELAY = f"{NS}.delay_s"
+REASON = f"{NS}.reason"
+REOPEN_IN = f"{NS}.reopen_in_s"
+SOURCE = f"{NS}.source"
+
+PROVIDER_NAMES: Mapping[ProviderType, str] = {
+    ProviderType.OPENAI: "openai",
+    ProviderType.AZURE_OPENAI: "azure.ai.openai",
+    ProviderType.AWS_BEDROCK: "aws.bedrock",
+    ProviderType.ANTHROPIC: "anthropic",
+    ProviderType.MISTRAL: "mistral_ai",
+    # Not in the registry; a custom value is allowed.
+    ProviderType.OLLAMA: "ollama",
+    ProviderType.VLLM: "vllm",
+    ProviderType.OVHCLOUD: "ovhcloud",
+    ProviderType.SCALEWAY: "scaleway",
+}
+"""`gen_ai.provider.name` by provider type; the type counts, never the model's maker."""
+
+DESCRIPTIONS: Mapping[ErrorClass, str] = {
+    ErrorClass.BAD_REQUEST: "request refused",
+    ErrorClass.UNSUPPORTED: "feature not supported",
+    ErrorClass.CONTEXT_LENGTH: "context window exceeded",
+    ErrorClass.CONTENT_POLICY: "refused by content policy",
+    ErrorClass.TOO_LARGE: "request too large",
+    ErrorClass.AUTH: "credential refused",
+    ErrorClass.PERMISSION: "permission denied",
+    ErrorClass.MODEL_NOT_FOUND: "model not found",
+    ErrorClass.CONFIG: "provider misconfigured",
+    ErrorClass.RATE_LIMIT: "rate limited",
+    ErrorClass.QUOTA: "quota exhausted",
+    ErrorClass.OVERLOADED: "overloaded",
+    ErrorClass.NOT_READY: "model not ready",
+    ErrorClass.TIMEOUT_CONNECT: "no connection in time",
+    ErrorClass.TIMEOUT_FIRST_BYTE: "no first byte in time",
+    ErrorClass.TIMEOUT_IDLE: "answer fell silent",
+    ErrorClass.TIMEOUT_TOTAL: "no complete answer in time",
+    ErrorClass.TIMEOUT_UPSTREAM: "upstream timed out",
+    ErrorClass.CONNECTION: "connection failed",
+    ErrorClass.UNREACHABLE: "host unreachable",
+    ErrorClass.UPSTREAM_ERROR: "upstream error",
+    ErrorClass.BAD_RESPONSE: "malformed response",
+    ErrorClass.CONFLICT: "conflict",
+    ErrorClass.CLIENT_CANCELLED: "caller left",
+    ErrorClass.STREAM_ABORT: "stream broke off",
+    ErrorClass.CREDENTIAL: "credential missing",
+}
+"""Descriptions of error statuses: fixed phrases, since upstreams echo prompts and keys."""
+
+ERROR_TYPES = frozenset(
+    {
+        "timeout.connect",
+        "timeout.first_byte",
+        "timeout.idle",
+        "timeout.total",
+        "connection.refused",
+        "connection.reset",
+        "connection.dns",
+        "connection.tls",
+        "response.malformed",
+        "stream.error",
+        "stream.truncated",
+        "credential",
+        "_OTHER",
+    }
+    | {str(status) for status in range(400, 600)}
+)
+"""Every value of `error.type`."""
+
+METHODS = frozenset(
+    {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"}
+)
+"""Known HTTP methods; others become `_OTHER`."""
+
+UNTRACED_ROUTES = frozenset({"/healthz", "/livez", "/readyz", "/metrics", "/status", "/table"})
+"""Routes that never make a span: probes and scrapes would drown the requests."""

@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controlplane.table.outcome import SkipReason
+from dataplane import codec
+from dataplane.errors import RequestRejected
+from dataplane.flight import Decision, FlightRecord, RequestOutcome
+from dataplane.logs import (
+    JsonFormatter,
+    LogFormat,
+    TextFormatter,
+    configure,
+    log_request,
+    unconfigure,
+)
+from tests.dataplane.telemetry_cases import ManualClock
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class FakeSpan:
+    """A request that went to `a`, then `b`, and took 1.5 s."""
+
+    def __init__(self, trace_id: str = "", model: str = "gpt-4o", *, sampled: bool = True) -> None:
+        time = ManualClock()
+        self.flight = FlightRecord(time.clock)
+        self.flight.matched("chat", model, 7, stream=True)
+        self.flight.skipped("a", SkipReason.CIRCUIT_OPEN)
+        leg = self.flight.attempt("b", "llama")
+        time.advance(1.5)
+        leg.end(Decision.SERVED)
+        self.flight.end(RequestOutcome.SERVED, 200)
+        self.trace_id = trace_id
+        self.span_id = "00f067aa0ba902b7" if trace_id else ""
+        self.recording = sampled
+
+
+@pytest.fixture
+def stream() -> Iterator[io.StringIO]:
+    """A stream that gets JSON lines."""
+    out = io.StringIO()
+    handler = configure(LogFormat.AUTO, out)
+    yield out
+    unconfigure(handler)
+
+
+def record(**fields: Any) -> logging.LogRecord:
+    made = logging.LogRecord("dataplane.x", logging.INFO, "", 0, "said %s", ("it",), None)
+    made.created = 1_790_000_000.25
+    made.msecs = 250.0
+    if fields:
+        made.fields = fields
+    return made
+
+
+def test_request_is_one_json_object_on_one_line(stream: io.StringIO) -> None:
+    log_request(FakeSpan("4bf92f3577b34da6a3ce929d0e0e4736"), "req-1")
+
+    [line] = stream.getvalue().splitlines()
+    fields = codec.decode_object(line.encode())
+    assert fields.pop("time").endswith("Z")
+    assert {
+        "level": "info",
+        "logger": "switchgear.request",
+        "message": "request",
+        "outcome": "served",
+        "status": 200,
+        "route": "chat",
+        "model": "gpt-4o",
+        "provider": "b",
+        "attempts": 1,
+        "path": ["a:circuit_open", "b:served"],
+        "duration_ms": 1500.0,
+        "stream": True,
+        "request_id": "req-1",
+        "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
+        "span_id": "00f067aa0ba902b7",
+        "trace_flags": "01",
+    } == fields
+
+
+def test_ids_are_there_without_sampling_and_absent_without_a_trace(stream: io.StringIO) -> None:
+    log_request(FakeSpan("4bf92f3577b34da6a3ce929d0e0e4736", sampled=False))
+    log_request(FakeSpan())
+
+    unsampled, untraced = map(codec.decode_object, stream.getvalue().encode().splitlines())
+    assert "00" == unsampled["trace_flags"]
+    assert not {"trace_id", "span_id", "trace_flags", "request_id"} & set(untraced)
+
+
+def test_failed_request_names_its_error(stream: io.StringIO) -> None:
+    span = FakeSpan()
+    span.flight = FlightRecord(ManualClock().clock)
+    span.flight.end(RequestOutcome.FAILED, 503)
+    log_request(span)
+
+    fields = codec.decode_object(stream.getvalue().encode())
+    assert ("failed", 503, "503") == (fields["outcome"], fields["status"], fields["error_type"])
+
+
+def test_line_can_be_switched_off() -> None:
+    out = io.StringIO()
+    handler = configure(LogFormat.JSON, out, logging.WARNING)
+    log_request(FakeSpan())
+    unconfigure(handler)
+
+    assert "" == out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("log_format", "out", "as_text"),
+    [
+        (LogFormat.AUTO, Terminal(), True),
+        (LogFormat.AUTO, io.StringIO(), False),
+        (LogFormat.JSON, Terminal(), False),
+        (LogFormat.TEXT, io.StringIO(), True),
+    ],
+)
+def test_terminals_get_text_and_all_else_json(
+    log_format: LogFormat, out: io.StringIO, as_text: bool
+) -> None:
+    handler = configure(log_format, out)
+    unconfigure(handler)
+
+    assert as_text == isinstance(handler.formatter, TextFormatter)
+
+
+def test_others_are_heard_from_warning(stream: io.StringIO) -> None:
+    logging.getLogger("asyncio.something").info("chatter")
+    logging.getLogger("asyncio.something").warning("trouble")
+    logging.getLogger("dataplane.something").info("ours")
+
+    messages = [
+        codec.decode_object(line)["message"] for line in stream.getvalue().encode().splitlines()
+    ]
+    assert ["trouble", "ours"] == messages
+
+
+def test_unconfigured_is_as_before() -> None:
+    before = list(logging.getLogger().handlers)
+
+    unconfigure(configure(LogFormat.JSON, io.StringIO()))
+
+    assert before == logging.getLogger().handlers
+    assert logging.NOTSET == logging.getLogger("dataplane").level
+
+
+def test_text_is_for_people() -> None:
+    line = TextFormatter().format(record(model="gpt 4", path=("a:429", "b:served"), route=""))
+
+    assert '2026-09-21T14:13:20.250Z INFO said it model="gpt 4" path=a:429,b:served' == line
+
+
+@pytest.mark.parametrize("model", ["x\n2026 INFO forged", "x\x1b[31m", "x\u2028y", "\u202eevil"])
+def test_what_a_caller_chose_cannot_forge_a_line(model: str) -> None:
+    text = TextFormatter().format(record(model=model))
+    as_json = JsonFormatter().format(record(model=model))
+
+    assert text.isprintable()
+    assert 1 == len(as_json.split("\n"))
+    assert model == codec.decode_object(as_json.encode())["model"]
+
+
+@given(text=st.binary(max_size=60).map(lambda raw: raw.decode("utf-8", "surrogateescape")))
+def test_any_text_makes_one_line(text: str) -> None:
+    """Surrogate escapes included: a line is never lost to an encoding error."""
+    as_json = JsonFormatter().format(record(model=text))
+    as_text = TextFormatter().format(record(model=text))
+
+    assert codec.decode_object(as_json.encode())["message"] == "said it"
+    assert as_text.encode().decode().isprintable()
+
+
+def failed(error: Exception) -> logging.LogRecord:
+    made = record()
+    try:
+        raise error  # noqa: TRY301 - it needs a traceback
+    except Exception as raised:  # noqa: BLE001 - any will do
+        made.exc_info = (type(raised), raised, raised.__traceback__)
+    return made
+
+
+def test_foreign_exception_shows_its_type_and_place_only() -> None:
+    error = ValueError("canary")
+
+    as_json = codec.decode_object(JsonFormatter().format(failed(error)).encode())
+    text = TextFormatter().format(failed(error))
+
+    assert "ValueError" == as_json["exception"]
+    assert as_json["stack"][0].endswith(" failed")
+    assert "ValueError\n  " in text
+    assert "canary" not in f"{as_json}{text}"
+
+
+def test_our_own_exception_shows_its_words() -> None:
+    """Their messages never hold bodies, headers or secrets."""
+    as_json = codec.decode_object(JsonFormatter().format(failed(RequestRejected("no"))).encode())
+
+    assert "RequestRejected: no" == as_json["exception"]
+
+
+def test_fields_that_are_no_mapping_are_ignored() -> None:
+    made = record()
+    made.fields = "surprise"
+
+    assert "surprise" not in JsonFormatter().format(made)
