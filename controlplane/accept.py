@@ -19,7 +19,7 @@ from controlplane.fields import RULE, described
 from controlplane.manifest import API_VERSION, GROUP, KINDS, LLMProvider, LLMRoute, Manifest
 from controlplane.names import did_you_mean, is_namespace, is_object_name, nearest
 from controlplane.problems import Problem, Severity
-from controlplane.rules import UNAVAILABLE_TYPES, Finding, provider_findings, route_findings
+from controlplane.rules import Finding, provider_findings, route_findings
 from controlplane.table.schema import Provider, Route
 from controlplane.verdict import DEFAULT_NAMESPACE, ObjectKey
 
@@ -42,7 +42,6 @@ class Checked:
     key: None if the document does not say which object it is.
     value: a provider, or a route's draft; None if the document is refused.
     foreign: an object of somebody else, which is left alone.
-    unavailable: refused only because its type has no adapter yet.
     """
 
     document: Document
@@ -50,7 +49,6 @@ class Checked:
     value: Provider | Route | None
     problems: Sequence[Problem]
     foreign: bool = False
-    unavailable: bool = False
 
     @property
     def place(self) -> str:
@@ -88,8 +86,7 @@ def check(document: Document) -> Checked:
         return _refused(document, key, list(_findings(error, model)))
     findings = _rules(manifest)
     if any(severity is Severity.ERROR for _, _, severity in findings):
-        unavailable = isinstance(manifest, LLMProvider) and manifest.spec.type in UNAVAILABLE_TYPES
-        return _refused(document, key, findings, unavailable=unavailable)
+        return _refused(document, key, findings)
     return Checked(
         document=document,
         key=key,
@@ -141,19 +138,12 @@ def _problems(
     )
 
 
-def _refused(
-    document: Document,
-    key: ObjectKey | None,
-    findings: Sequence[Finding],
-    *,
-    unavailable: bool = False,
-) -> Checked:
+def _refused(document: Document, key: ObjectKey | None, findings: Sequence[Finding]) -> Checked:
     return Checked(
         document=document,
         key=key,
         value=None,
         problems=_problems(document, key, findings),
-        unavailable=unavailable,
     )
 
 

@@ -14,6 +14,7 @@ from controlplane.manifest import (
     SLOW_START_S,
     SLOW_START_TYPES,
     ApiKey,
+    EntraSpec,
     LLMProvider,
     LLMRoute,
     ModelSpec,
@@ -33,7 +34,7 @@ from controlplane.table.schema import (
     Target,
     Timeouts,
 )
-from controlplane.words import Propagation
+from controlplane.words import Propagation, RouteMode
 
 
 def provider(manifest: LLMProvider) -> Provider:
@@ -92,6 +93,7 @@ def route(manifest: LLMRoute) -> Route:
             deadline_s=retry.deadline,
         ),
         required_labels=dict(sorted(spec.requires.labels.items())),
+        strict=spec.mode is RouteMode.STRICT,
     )
 
 
@@ -118,6 +120,7 @@ def _model(model: ModelSpec) -> Model:
         price=Price(input=model.price.input, output=model.price.output) if model.price else None,
         max_output_tokens=model.max_output_tokens,
         base_model=model.base_model or "",
+        split_thinking=model.split_thinking,
     )
 
 
@@ -166,8 +169,36 @@ def _options(spec: ProviderSpec) -> dict[str, str]:
     result = {name: str(value) for name, value in options.items()}
     if spec.azure is not None:
         result["azure.surface"] = str(spec.azure.surface)
-        if spec.azure.api_version is not None:
-            result["azure.apiVersion"] = spec.azure.api_version
+        result |= _written(("azure.apiVersion", spec.azure.api_version), *_entra(spec.azure.entra))
+    if spec.anthropic is not None:
+        result["anthropic.version"] = spec.anthropic.version
+        result |= _written(("anthropic.beta", ",".join(spec.anthropic.beta)))
+    result |= _written(("region", spec.region))
+    if spec.bedrock is not None:
+        guardrail = spec.bedrock.guardrail
+        result |= _written(
+            ("bedrock.roleArn", spec.bedrock.role_arn),
+            ("bedrock.profile", spec.bedrock.profile),
+            ("bedrock.guardrailIdentifier", guardrail.identifier if guardrail else None),
+            ("bedrock.guardrailVersion", guardrail.version if guardrail else None),
+        )
     if spec.anonymous:
         result["anonymous"] = "true"
     return dict(sorted(result.items()))
+
+
+def _entra(entra: EntraSpec | None) -> tuple[tuple[str, str | None], ...]:
+    if entra is None:
+        return ()
+    return (
+        ("azure.entra", str(entra.flow)),
+        ("azure.tenantId", entra.tenant_id),
+        ("azure.clientId", entra.client_id),
+        ("azure.scope", entra.scope),
+        ("azure.authorityHost", entra.authority_host),
+    )
+
+
+def _written(*options: tuple[str, str | None]) -> dict[str, str]:
+    """Keep the options that have a value."""
+    return {name: value for name, value in options if value}

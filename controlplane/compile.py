@@ -315,5 +315,4 @@ def _judged(checked: Checked) -> Judgement:
     message = f"{first.path}: {first.message}" if first.path else first.message
     if len(errors) > 1:
         message += f" (and {len(errors) - 1} more)"
-    reason = "UnsupportedType" if checked.unavailable else "InvalidSpec"
-    return Judgement(holds=False, reason=reason, message=message)
+    return Judgement(holds=False, reason="InvalidSpec", message=message)

@@ -208,6 +208,16 @@ def _is_file_path(text: str) -> bool:
     return text.startswith("/") and len(text) <= 4096 and text.isprintable()
 
 
+def _is_identifier(text: str) -> bool:
+    return 0 < len(text) <= 256 and all(
+        c.isascii() and (c.isalnum() or c in "-_.:/+=@,") for c in text
+    )
+
+
+def _is_scope(text: str) -> bool:
+    return text.startswith(("https://", "api://")) and len(text) <= 256 and text.isprintable()
+
+
 def _is_version(text: str) -> bool:
     return 0 < len(text) <= 40 and all(c.isascii() and (c.isalnum() or c in "-.") for c in text)
 
@@ -252,6 +262,8 @@ ModelPattern = Annotated[
 ]
 Version = Annotated[str, Text(_is_version, 'a version like "2024-10-21"')]
 Region = Annotated[str, Text(_is_version, "a region like eu-west-3")]
+Identifier = Annotated[str, Text(_is_identifier, "letters, digits and `-_.:/`, at most 256 long")]
+Scope = Annotated[str, Text(_is_scope, "a scope like https://cognitiveservices.azure.com/.default")]
 AnyText = Annotated[str, Text(lambda _: True, "text")]
 HeaderValue = Annotated[
     str, Text(is_header_value, "printable ASCII, at most 4096 long", secret=True)

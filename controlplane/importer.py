@@ -18,7 +18,6 @@ from pydantic_core import from_json
 from controlplane import durations, urls
 from controlplane.manifest import API_VERSION
 from controlplane.names import did_you_mean, is_object_name
-from controlplane.rules import UNAVAILABLE_TYPES
 from controlplane.table.schema import ProviderType, StrategyName
 
 ROUTE_NAME = "default"
@@ -136,12 +135,6 @@ class _Import:
         self._unknown(path, provider, _PROVIDER_FIELDS)
         self._unknown(f"{path}.Configuration", configuration, _CONFIGURATION_FIELDS)
         key = self._key(f"{path}.Configuration.ApiKey", configuration.get("apikey"))
-        if kind in UNAVAILABLE_TYPES:
-            self._warn(
-                f"{path}.Type",
-                f"{kind} is not available in this version yet; {name} is left out",
-            )
-            return
         spec: dict[str, Any] = {"type": kind.value}
         url = _text(configuration, "endpoint", "baseurl")
         fault = urls.fault(url) if url else None
@@ -171,7 +164,13 @@ class _Import:
                 spec["azure"] = {"surface": "classic", "apiVersion": version}
         elif _text(configuration, "apiversion"):
             self._warn(f"{path}.Configuration.ApiVersion", f"is not carried over for {kind}")
-        if _text(configuration, "region"):
+        region = _text(configuration, "region")
+        if kind is ProviderType.AWS_BEDROCK:
+            if region:
+                spec["region"] = region
+            else:
+                self._error(f"{path}.Configuration.Region", "is required, like eu-west-3")
+        elif region:
             self._warn(f"{path}.Configuration.Region", f"is not carried over for {kind}")
         spec |= {group: dict(values) for group, values in common.items()}
         if _is_false(provider.get("enabled", True)):

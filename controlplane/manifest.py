@@ -22,12 +22,14 @@ from controlplane.fields import (
     FilePath,
     HeaderName,
     HeaderValue,
+    Identifier,
     LabelKey,
     LabelValue,
     ModelName,
     ModelPattern,
     ObjectName,
     Region,
+    Scope,
     SecretKey,
     SecretName,
     Version,
@@ -35,7 +37,7 @@ from controlplane.fields import (
 )
 from controlplane.metadata import Metadata, Model
 from controlplane.table.schema import BreakerMode, ProviderType, StrategyName
-from controlplane.words import AzureSurface, Capability, Propagation
+from controlplane.words import AzureSurface, Capability, EntraFlow, Propagation, RouteMode
 
 GROUP = "switchgear.dev"
 API_VERSION = "switchgear.dev/v1alpha1"
@@ -47,8 +49,9 @@ DEFAULT_BASE_URLS: Mapping[ProviderType, str] = {
     ProviderType.SCALEWAY: "https://api.scaleway.ai/v1",
     ProviderType.OPENAI: "https://api.openai.com/v1",
     ProviderType.MISTRAL: "https://api.mistral.ai",
+    ProviderType.ANTHROPIC: "https://api.anthropic.com",
 }
-"""AzureOpenAI has none: each resource has an endpoint of its own."""
+"""AzureOpenAI has none, as each resource has an endpoint of its own; AWSBedrock's is its region's."""
 
 DEFAULT_FIRST_EVENT_S = 30.0
 DEFAULT_ANSWER_S = 60.0
@@ -114,7 +117,14 @@ class ModelSpec(Model):
     capabilities: list[Annotated[Capability, Word(Capability)]] | None = Field(
         None, description="All that the model can do. Default: what its type can do."
     )
-    price: Price | None = Field(None, description="For the strategy LowestCost.")
+    price: Price | None = Field(
+        None, description="For the strategy LowestCost, and for the cost in status and events."
+    )
+    split_thinking: bool = Field(
+        default=False,
+        description="Take text between <think> tags out of the answer, as reasoning; for servers "
+        "without a reasoning parser.",
+    )
 
 
 class TimeoutsSpec(Model):
@@ -199,6 +209,27 @@ class LimitsSpec(Model):
     )
 
 
+class EntraSpec(Model):
+    """Tokens of Microsoft Entra ID in place of an API key."""
+
+    flow: Annotated[EntraFlow, Word(EntraFlow)] = Field(
+        description="clientSecret (the secret is `credentials.apiKey`), workloadIdentity, or "
+        "managedIdentity."
+    )
+    tenant_id: Identifier | None = Field(
+        None, description="The directory's id. Default: AZURE_TENANT_ID."
+    )
+    client_id: Identifier | None = Field(
+        None, description="The application's id. Default: AZURE_CLIENT_ID, if there is one."
+    )
+    scope: Scope | None = Field(
+        None, description="Default: https://cognitiveservices.azure.com/.default."
+    )
+    authority_host: BaseUrl | None = Field(
+        None, description="Default: AZURE_AUTHORITY_HOST or https://login.microsoftonline.com."
+    )
+
+
 class AzureSpec(Model):
     """What only AzureOpenAI knows."""
 
@@ -208,6 +239,31 @@ class AzureSpec(Model):
     api_version: Version | None = Field(
         None, description="The api-version, in quotes; needed for the classic surface."
     )
+    entra: EntraSpec | None = Field(None, description="Entra ID tokens in place of an API key.")
+
+
+class AnthropicSpec(Model):
+    """What only Anthropic knows."""
+
+    version: Version = Field("2023-06-01", description="The API's version, in quotes.")
+    beta: list[Identifier] = Field(
+        default_factory=list, max_length=20, description="Beta features, sent as anthropic-beta."
+    )
+
+
+class GuardrailSpec(Model):
+    """A guardrail that every call goes through."""
+
+    identifier: Identifier = Field(description="Its id or ARN.")
+    version: Identifier = Field(description="Its version, in quotes, or DRAFT.")
+
+
+class BedrockSpec(Model):
+    """What only AWSBedrock knows. Without `credentials`, AWS' own chain of sources is used."""
+
+    role_arn: Identifier | None = Field(None, description="A role to assume.")
+    profile: Identifier | None = Field(None, description="A profile of the AWS config file.")
+    guardrail: GuardrailSpec | None = Field(None, description="Checks each call and answer.")
 
 
 class ProviderSpec(Model):
@@ -217,12 +273,13 @@ class ProviderSpec(Model):
     base_url: BaseUrl | None = Field(
         None,
         description="Where it is, with `/v1` where the vendor's own URL has it. Each type but "
-        "AzureOpenAI has a default.",
+        "AzureOpenAI has a default; AWSBedrock's is that of its region.",
     )
     credentials: Credentials | None = Field(
         None,
-        description="Needed for OpenAI, AzureOpenAI, Mistral and Scaleway unless the base URL is "
-        "on loopback; for OVHcloud unless `anonymous` is true.",
+        description="Needed for OpenAI, AzureOpenAI (unless `azure.entra` says otherwise), "
+        "Anthropic, Mistral and Scaleway unless the base URL is on loopback; for OVHcloud unless "
+        "`anonymous` is true. For AWSBedrock, a Bedrock API key; else AWS' own sources are used.",
     )
     models: list[ModelSpec] = Field(
         default_factory=list, max_length=1000, description="What is known of its models."
@@ -252,9 +309,17 @@ class ProviderSpec(Model):
         "for hosted ones.",
     )
     azure: AzureSpec | None = Field(
-        None, description="Surface and api-version; for AzureOpenAI only."
+        None, description="Surface, api-version and tokens; for AzureOpenAI only."
     )
-    region: Region | None = Field(None, description="For AWSBedrock only, like eu-west-3.")
+    anthropic: AnthropicSpec | None = Field(
+        None, description="Version and betas; for Anthropic only."
+    )
+    bedrock: BedrockSpec | None = Field(
+        None, description="Role, profile and guardrail; for AWSBedrock only."
+    )
+    region: Region | None = Field(
+        None, description="Required for AWSBedrock, like eu-west-3; for no other type."
+    )
     anonymous: bool = Field(
         default=False, description="OVHcloud only: call without a key, within its small free limit."
     )
@@ -311,6 +376,11 @@ class RouteSpec(Model):
         default_factory=RequiresSpec, description="What every target must have."
     )
     retry: RetrySpec = Field(default_factory=RetrySpec, description="The budget of one request.")
+    mode: Annotated[RouteMode, Word(RouteMode)] = Field(
+        RouteMode.LENIENT,
+        description="Lenient: fields that a target lacks are dropped, clamped or emulated, and "
+        "named in a header. Strict: such a target is skipped; if all are, the caller gets a 400.",
+    )
 
 
 class LLMProvider(Model):

@@ -110,8 +110,6 @@ def _fault(
         if checked is None:
             hint = did_you_mean(name, providers.documents)
             return "ProviderNotFound", f'there is no provider "{name}"{hint}'
-        if checked.unavailable:
-            return "ProviderNotFound", f"{named}: {checked.problems[0].message}"
         return "ProviderNotFound", f"{named} has errors, and no earlier version to fall back to"
     if namespace and kept.namespace and namespace != kept.namespace:
         return (

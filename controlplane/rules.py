@@ -21,16 +21,14 @@ from controlplane.manifest import (
 )
 from controlplane.problems import Severity
 from controlplane.table.schema import ProviderType
-from controlplane.words import AzureSurface
+from controlplane.words import AzureSurface, EntraFlow
 
 Finding: TypeAlias = tuple[FieldPath, str, Severity]
-
-UNAVAILABLE_TYPES = frozenset({ProviderType.AWS_BEDROCK, ProviderType.ANTHROPIC})
-"""Types that a manifest may name one day, but that have no adapter yet."""
 
 _NEED_CREDENTIALS = frozenset(
     {
         ProviderType.OPENAI,
+        ProviderType.ANTHROPIC,
         ProviderType.AZURE_OPENAI,
         ProviderType.MISTRAL,
         ProviderType.SCALEWAY,
@@ -42,11 +40,6 @@ _HOW_TO_REFER = "write credentials: {apiKey: {env: NAME}}, or file, or secretKey
 def provider_findings(manifest: LLMProvider) -> Iterator[Finding]:
     """Yield all that is wrong with, or odd about, a provider."""
     spec = manifest.spec
-    if spec.type in UNAVAILABLE_TYPES:
-        yield _error(
-            ("spec", "type"), f"provider type {spec.type} is not available in this version yet"
-        )
-        return
     yield from _base_url(spec)
     yield from _credentials(spec)
     yield from _only_for_types(spec)
@@ -75,13 +68,15 @@ def route_findings(manifest: LLMRoute) -> Iterator[Finding]:
 
 def effective_base_url(spec: ProviderSpec) -> str:
     """Return the base URL in its normal form; the type's default if none is written."""
+    if spec.base_url is None and spec.type is ProviderType.AWS_BEDROCK:
+        return urls.bedrock_runtime(spec.region or "")
     return urls.normal(spec.type, spec.base_url or DEFAULT_BASE_URLS.get(spec.type, ""))
 
 
 def _base_url(spec: ProviderSpec) -> Iterator[Finding]:
     path: FieldPath = ("spec", "baseUrl")
     if spec.base_url is None:
-        if spec.type not in DEFAULT_BASE_URLS:
+        if spec.type is ProviderType.AZURE_OPENAI:
             yield _error(path, f"is required for {spec.type}: the endpoint of the resource")
         return
     url = spec.base_url
@@ -96,6 +91,7 @@ def _base_url(spec: ProviderSpec) -> Iterator[Finding]:
 
 def _credentials(spec: ProviderSpec) -> Iterator[Finding]:
     path: FieldPath = ("spec", "credentials")
+    entra = spec.azure.entra if spec.azure is not None else None
     if spec.credentials is not None:
         key = spec.credentials.api_key
         written = [
@@ -114,6 +110,12 @@ def _credentials(spec: ProviderSpec) -> Iterator[Finding]:
             )
         if spec.anonymous:
             yield _error(("spec", "anonymous"), "must not be true where credentials are given")
+        if entra is not None and entra.flow is not EntraFlow.CLIENT_SECRET:
+            yield _error(path, f"must not be given with azure.entra.flow {entra.flow}")
+        return
+    if entra is not None:
+        if entra.flow is EntraFlow.CLIENT_SECRET:
+            yield _error(path, f"is required for the flow clientSecret; {_HOW_TO_REFER}")
         return
     if spec.type is ProviderType.OVHCLOUD and not spec.anonymous and not _on_loopback(spec):
         yield _error(path, f"is required for {spec.type}, or anonymous: true; {_HOW_TO_REFER}")
@@ -134,8 +136,19 @@ def _only_for_types(spec: ProviderSpec) -> Iterator[Finding]:
                 ("spec", "azure", "apiVersion"),
                 'is required for the classic surface, like "2024-10-21"',
             )
-    if spec.region is not None:
+    if spec.type is ProviderType.AWS_BEDROCK:
+        if spec.region is None:
+            yield _error(("spec", "region"), "is required for AWSBedrock, like eu-west-3")
+        if spec.credentials and spec.bedrock and (spec.bedrock.role_arn or spec.bedrock.profile):
+            yield _error(
+                ("spec", "bedrock"), "roleArn and profile are of no use with a Bedrock API key"
+            )
+    elif spec.region is not None:
         yield _error(("spec", "region"), f"is for AWSBedrock only, not for {spec.type}")
+    if spec.bedrock is not None and spec.type is not ProviderType.AWS_BEDROCK:
+        yield _error(("spec", "bedrock"), f"is for AWSBedrock only, not for {spec.type}")
+    if spec.anthropic is not None and spec.type is not ProviderType.ANTHROPIC:
+        yield _error(("spec", "anthropic"), f"is for Anthropic only, not for {spec.type}")
     if spec.anonymous and spec.type is not ProviderType.OVHCLOUD:
         yield _error(("spec", "anonymous"), f"is for OVHcloud only, not for {spec.type}")
 

@@ -20,6 +20,7 @@ _AZURE_TAIL = re.compile(r"(?:/openai(?:/v1)?(?:/deployments(?:/[^/]+(?:/.*)?)?)
 _SURPLUS: Mapping[ProviderType, Sequence[str]] = {
     ProviderType.OLLAMA: ("/v1", "/api"),
     ProviderType.MISTRAL: ("/v1",),
+    ProviderType.ANTHROPIC: ("/v1",),
 }
 """Ends that people copy from other tools, and that the adapter adds itself."""
 
@@ -68,6 +69,15 @@ def normal(kind: ProviderType, url: str) -> str:
     for end in _SURPLUS.get(kind, ()):
         path = path.removesuffix(end)
     return f"{parts.scheme}://{parts.netloc.lower()}{path}"
+
+
+def bedrock_runtime(region: str) -> str:
+    """Return the endpoint of Bedrock's runtime in a region.
+
+    Source: AWS General Reference, Amazon Bedrock endpoints; read 2026-11-22.
+    """
+    domain = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+    return f"https://bedrock-runtime.{region.lower()}.{domain}"
 
 
 def is_loopback(url: str) -> bool:

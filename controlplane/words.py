@@ -37,6 +37,25 @@ class Propagation(StrEnum):
     TRACE_AND_BAGGAGE = "traceAndBaggage"
 
 
+class EntraFlow(StrEnum):
+    """How a Microsoft Entra ID token is got, in place of an API key."""
+
+    CLIENT_SECRET = "clientSecret"  # noqa: S105 - the name of a flow
+    WORKLOAD_IDENTITY = "workloadIdentity"
+    MANAGED_IDENTITY = "managedIdentity"
+
+
+class RouteMode(StrEnum):
+    """What happens to fields that a target lacks.
+
+    LENIENT: what only tunes an answer is dropped, clamped or emulated, and named in a header.
+    STRICT: such a target is skipped; if all are, the caller gets a 400.
+    """
+
+    LENIENT = "Lenient"
+    STRICT = "Strict"
+
+
 class AzureSurface(StrEnum):
     """V1: `/openai/v1`, no version needed. CLASSIC: `/openai/deployments/…?api-version=…`."""
 

@@ -149,6 +149,7 @@ class Model:
     capabilities: the declared features, or None if not said (then the type's own are taken).
     max_output_tokens: the most that the model writes, or None.
     base_model: the model behind an Azure deployment's name, or empty.
+    split_thinking: whether text between <think> tags is taken out of the answer, as reasoning.
     """
 
     name: str
@@ -157,6 +158,17 @@ class Model:
     price: Price | None = None
     max_output_tokens: int | None = None
     base_model: str = ""
+    split_thinking: bool = False
+
+
+_IDENTITIES = (
+    "azure.clientId",
+    "azure.entra",
+    "azure.tenantId",
+    "bedrock.profile",
+    "bedrock.roleArn",
+)
+"""Options that are part of a credential: with another value, somebody else is calling."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,7 +202,7 @@ class Provider:
     @property
     def credential_key(self) -> str:
         """The identity of the credential: equal for all providers that share one key at one host."""
-        return _digest(self.type, self.base_url, str(self.credential or ""))
+        return _digest(self.type, self.base_url, self._credential)
 
     def target_key(self, model: str) -> str:
         """Return the identity of a target: type, base URL, credential reference and model.
@@ -198,7 +210,13 @@ class Provider:
         Breaker state follows this key, so it survives every change of a manifest that leaves
         these four alone.
         """
-        return _digest(self.type, self.base_url, str(self.credential or ""), model)
+        return _digest(self.type, self.base_url, self._credential, model)
+
+    @property
+    def _credential(self) -> str:
+        """Say who we are there: the reference, and what else chooses an identity."""
+        chosen = [f"{name}={self.options[name]}" for name in _IDENTITIES if name in self.options]
+        return "\0".join([str(self.credential or ""), *chosen])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,6 +257,7 @@ class Route:
 
     models: exact names, prefixes that end in `*`, or `*` alone.
     targets: in the manifest's order.
+    strict: whether a target is skipped that would drop, clamp or emulate a field.
     required_labels: what each target's provider has; targets without are not in the table.
     """
 
@@ -249,6 +268,7 @@ class Route:
     retry: RetryPolicy
     generation: int = 1
     required_labels: Mapping[str, str] = field(default_factory=dict)
+    strict: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

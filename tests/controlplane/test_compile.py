@@ -167,21 +167,54 @@ def test_a_target_of_a_wrong_provider_names_the_place() -> None:
     assert {"r": ["b/x"]} == reach(result.table)
 
 
-@pytest.mark.parametrize("kind", ["Anthropic", "AWSBedrock"])
-def test_a_type_without_an_adapter_breaks_nothing_else(kind: str) -> None:
+def test_what_only_one_type_knows_becomes_options() -> None:
     text = joined(
-        provider("claude", kind=kind), provider("b"), route("r", ["m"], ["claude/x", "b/x"])
+        provider(
+            "claude",
+            'credentials: {apiKey: {env: K}}, anthropic: {version: "2026-10-21", beta: [a-1, b-2]}',
+            kind="Anthropic",
+        ),
+        provider(
+            "bedrock",
+            'region: eu-west-3, bedrock: {roleArn: "arn:aws:iam::1:role/x",'
+            ' guardrail: {identifier: g, version: "2"}}',
+            kind="AWSBedrock",
+        ),
+        provider(
+            "azure",
+            'baseUrl: "https://x.openai.azure.com",'
+            " azure: {entra: {flow: workloadIdentity, tenantId: t, clientId: c}}",
+            kind="AzureOpenAI",
+        ),
+        route("r", ["m"], ["claude/x", "bedrock/y", "azure/z"], "mode: Strict"),
     )
 
     result = compiled({"a.yaml": text})
 
-    message = f"provider type {kind} is not available in this version yet"
-    assert [
-        f"a.yaml:4: LLMProvider/claude: spec.type: {message}",
-        f'a.yaml:14: LLMRoute/r: spec.targets[0].provider: provider "claude" at a.yaml:1: {message}',
-    ] == said(result)
-    assert {"r": ["b/x"]} == reach(result.table)
-    assert "UnsupportedType" == in_force(result)["LLMProvider/claude@a.yaml"][1]
+    providers = result.table.providers
+    assert [] == said(result)
+    assert "https://api.anthropic.com" == providers["claude"].base_url
+    assert "https://bedrock-runtime.eu-west-3.amazonaws.com" == providers["bedrock"].base_url
+    assert {
+        "anthropic.beta": "a-1,b-2",
+        "anthropic.version": "2026-10-21",
+        "propagation": "none",
+    } == providers["claude"].options
+    assert {
+        "bedrock.guardrailIdentifier": "g",
+        "bedrock.guardrailVersion": "2",
+        "bedrock.roleArn": "arn:aws:iam::1:role/x",
+        "propagation": "none",
+        "region": "eu-west-3",
+    } == providers["bedrock"].options
+    assert {
+        "azure.clientId": "c",
+        "azure.entra": "workloadIdentity",
+        "azure.surface": "v1",
+        "azure.tenantId": "t",
+        "propagation": "none",
+    } == providers["azure"].options
+    assert result.table.routes["r"].strict
 
 
 def test_a_provider_without_the_required_label_is_no_target() -> None:

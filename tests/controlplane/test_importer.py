@@ -132,14 +132,19 @@ def test_a_name_becomes_one_that_kubernetes_takes() -> None:
     assert ["ollama-local-gpu"] == list(table(data).providers)
 
 
-@pytest.mark.parametrize("kind", ["Anthropic", "AWSBedrock"])
-def test_a_type_without_an_adapter_is_left_out_with_a_warning(kind: str) -> None:
-    data = settings(OLLAMA, {"Type": kind, "Name": "x", "Configuration": {"DefaultModel": "m"}})
+def test_bedrock_is_carried_over_with_its_region() -> None:
+    configuration = {"DefaultModel": "m", "Region": "eu-west-3"}
+    data = settings({"Type": "AWSBedrock", "Name": "x", "Configuration": configuration})
 
-    assert [
-        f"LLMProviders.Providers[1].Type: {kind} is not available in this version yet; x is left out"
-    ] == import_json(data).warnings
-    assert ["local"] == list(table(data).providers)
+    assert [] == import_json(data).warnings
+    assert "eu-west-3" == table(data).providers["x"].options["region"]
+
+
+def test_bedrock_without_a_region_is_refused() -> None:
+    data = settings({"Type": "AWSBedrock", "Name": "x", "Configuration": {"DefaultModel": "m"}})
+
+    with pytest.raises(ImportRefused, match=r"Region: is required"):
+        import_json(data)
 
 
 def test_what_has_no_place_is_named() -> None:

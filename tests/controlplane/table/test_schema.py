@@ -54,3 +54,15 @@ def test_identity_is_type_url_credential_and_model() -> None:
             rekeyed.target_key("m"),
         }
     )
+
+
+def test_what_chooses_an_identity_is_part_of_the_credential() -> None:
+    plain = replace(OWNER, options={"region": "eu-west-3"})
+    other_region = replace(OWNER, options={"region": "eu-west-1"})
+    role = replace(
+        OWNER, options={"region": "eu-west-3", "bedrock.roleArn": "arn:aws:iam::1:role/x"}
+    )
+
+    assert plain.credential_key == other_region.credential_key
+    assert plain.credential_key != role.credential_key
+    assert plain.target_key("m") != role.target_key("m")
