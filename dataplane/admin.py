@@ -6,17 +6,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from aiohttp import web
+from aiohttp.web_request import BaseRequest
 
 from dataplane import codec
+from dataplane.answer import Answer
+from dataplane.headers import SERVER
 from dataplane.provider import Feature
 from dataplane.recent import KEPT, RecentRequests
 
-_INDEX = """/livez /readyz /status /table /capabilities
+_INDEX = b"""/livez /readyz /status /table /capabilities
 /explain?model=NAME&needs=FEATURE,... /requests?limit=N
 """
-_TEXT = {"content-type": "text/plain; charset=utf-8"}
-_JSON = {"content-type": "application/json"}
+_TEXT = {"server": SERVER, "content-type": "text/plain; charset=utf-8"}
+_JSON = {"server": SERVER, "content-type": "application/json"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,22 +44,20 @@ class AdminPort:
         """Keep the views."""
         self._views = views
 
-    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def handle(self, request: BaseRequest) -> Answer:
         """Answer one request."""
         if request.method not in ("GET", "HEAD"):
             return _error(405, "the admin API is read-only: use GET", {"allow": "GET"})
         match request.path.rstrip("/"):
             case "/livez":
-                return web.Response(text="ok\n", headers=_TEXT)
+                return Answer(200, _TEXT, b"ok\n")
             case "/readyz":
                 why = self._views.ready()
-                return web.Response(
-                    status=503 if why else 200, text=f"{why or 'ok'}\n", headers=_TEXT
-                )
+                return Answer(503 if why else 200, _TEXT, f"{why or 'ok'}\n".encode())
             case "/status":
                 return _document(self._views.status())
             case "/table":
-                return web.Response(body=self._views.table(), headers=_JSON)
+                return Answer(200, _JSON, self._views.table())
             case "/capabilities":
                 return _document(self._views.capabilities())
             case "/explain":
@@ -65,14 +65,11 @@ class AdminPort:
             case "/requests":
                 return self._requests(request.query.get("limit", "50"))
             case "":
-                return web.Response(
-                    text=_INDEX,
-                    headers=_TEXT,
-                )
+                return Answer(200, _TEXT, _INDEX)
             case _:
                 return _error(404, "unknown path; see / for the list")
 
-    def _explain(self, model: str, needs: str) -> web.Response:
+    def _explain(self, model: str, needs: str) -> Answer:
         if not model:
             return _error(400, "name a model: /explain?model=NAME")
         words = {word.strip() for word in needs.split(",")} - {""}
@@ -84,7 +81,7 @@ class AdminPort:
             return _error(404, "no route takes this model; see /status for the routes")
         return _document(document)
 
-    def _requests(self, limit: str) -> web.Response:
+    def _requests(self, limit: str) -> Answer:
         if not limit.isascii() or not limit.isdigit() or len(limit) > 6:
             return _error(400, f"limit must be a number from 0 to {KEPT}")
         return _document({"requests": self._views.recent.last(int(limit))})
@@ -97,20 +94,17 @@ class ProbePort:
         """Answer as the admin port does."""
         self._admin = admin
 
-    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def handle(self, request: BaseRequest) -> Answer:
         """Answer one request."""
         if request.path in ("/livez", "/readyz"):
             return await self._admin.handle(request)
         return _error(404, "this port serves /livez and /readyz only")
 
 
-def _document(value: object) -> web.Response:
-    return web.Response(body=codec.encode_pretty(value) + b"\n", headers=_JSON)
+def _document(value: object) -> Answer:
+    return Answer(200, _JSON, codec.encode_pretty(value) + b"\n")
 
 
-def _error(status: int, message: str, extra: Mapping[str, str] | None = None) -> web.Response:
-    return web.Response(
-        status=status,
-        body=codec.encode({"error": {"message": message}}),
-        headers={**_JSON, **(extra or {})},
-    )
+def _error(status: int, message: str, extra: Mapping[str, str] | None = None) -> Answer:
+    body = codec.encode({"error": {"message": message}})
+    return Answer(status, {**_JSON, **(extra or {})}, body)

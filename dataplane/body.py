@@ -7,7 +7,8 @@ import ipaddress
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from aiohttp import web
+from aiohttp.web_protocol import RequestPayloadError
+from aiohttp.web_request import BaseRequest
 
 from dataplane.errors import RequestRejected
 
@@ -26,7 +27,7 @@ _TAKEN_TYPES = frozenset(
 )
 
 
-async def read_body(http: web.BaseRequest, limit: int) -> bytes:
+async def read_body(http: BaseRequest, limit: int) -> bytes:
     """Read the body whole.
 
     Raises RequestRejected: 413 beyond `limit` bytes (decompressed, if it came compressed), 408 if
@@ -49,7 +50,7 @@ async def read_body(http: web.BaseRequest, limit: int) -> bytes:
             raise RequestRejected(
                 f"the rest of the body did not come within {BODY_IDLE_S:g} s", status=408
             ) from error
-        except web.RequestPayloadError as error:
+        except RequestPayloadError as error:
             raise RequestRejected("the body cannot be decoded, or broke off") from error
         size += len(data)
         if size > limit:

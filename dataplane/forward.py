@@ -159,6 +159,7 @@ class Forwarder:
                 timeouts=attempt.config.timeouts,
                 deadline_s=deadline_s,
                 begin=_beginner(exchange, attempt, plan),
+                strict=route.strict,
             )
             try:
                 result = await call(self._pool.get(attempt.config), how)

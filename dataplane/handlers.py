@@ -10,16 +10,17 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import unquote
 
-from aiohttp import web
+from aiohttp.web_request import BaseRequest
 
 from controlplane.table.live import LiveTable
 from dataplane import codec, headers
+from dataplane.answer import Answer, StreamAnswer
 from dataplane.body import check_origin, read_body
-from dataplane.errors import RequestRejected, UpstreamFailed
+from dataplane.errors import ErrorClass, RequestRejected, UpstreamFailed
 from dataplane.events import Events, RequestCompleted, RequestFailed, RequestStarted
 from dataplane.forward import Exchange, Forwarder, NothingAvailable
 from dataplane.provider import Batch, Completed, Operation, Request
@@ -101,24 +102,23 @@ class DataPort:
         self.draining = False
         self._active: dict[asyncio.Task[object], _Sent] = {}
 
-    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def handle(self, request: BaseRequest) -> Answer | StreamAnswer:
         """Answer one request. Raises only CancelledError, when the caller has left."""
         path = request.path.rstrip("/")
         endpoint = _ENDPOINTS.get(path)
         if endpoint is not None:
             if request.method != "POST":
-                return self._refuse(request, _method_not_allowed("POST"), path)
+                return self._refuse(_method_not_allowed("POST"), path)
             return await self._infer(request, path, endpoint)
         if path == _CAPABILITIES:
             if request.method not in ("GET", "HEAD"):
-                return self._refuse(request, _method_not_allowed("GET"), path)
-            return self._whole(request, codec.encode(self._capabilities()))
+                return self._refuse(_method_not_allowed("GET"), path)
+            return self._whole(codec.encode(self._capabilities()))
         if path == _MODELS or path.startswith(f"{_MODELS}/"):
             if request.method not in ("GET", "HEAD"):
-                return self._refuse(request, _method_not_allowed("GET"), _MODELS)
+                return self._refuse(_method_not_allowed("GET"), _MODELS)
             return self._models(request, path)
         return self._refuse(
-            request,
             RequestRejected(
                 f"unknown path: {request.method} {_printable(path)}", status=404, code="unknown_url"
             ),
@@ -132,8 +132,8 @@ class DataPort:
             task.cancel()
 
     async def _infer(
-        self, http: web.BaseRequest, path: str, endpoint: _Endpoint
-    ) -> web.StreamResponse:
+        self, http: BaseRequest, path: str, endpoint: _Endpoint
+    ) -> Answer | StreamAnswer:
         """Serve one call of a model, and tell everybody how it ended."""
         arrived_s = self._clock()
         span = self._span(http, path)
@@ -160,6 +160,8 @@ class DataPort:
             refusals = [skip.refusal for skip in nothing.skipped]
             await sent.error(reply.no_target(refusals), span)
         except UpstreamFailed as failure:
+            if not span.flight.attempts:
+                outcome = RequestOutcome.REJECTED
             await sent.error(failure, span)
         except (asyncio.CancelledError, ConnectionError):
             outcome = (
@@ -203,13 +205,11 @@ class DataPort:
             )
         )
 
-    async def _parse(self, http: web.BaseRequest, endpoint: _Endpoint) -> Request:
+    async def _parse(self, http: BaseRequest, endpoint: _Endpoint) -> Request:
         if self._recent.in_flight > self._limits.max_in_flight:
-            raise RequestRejected(
+            raise UpstreamFailed(
+                ErrorClass.OVERLOADED,
                 f"more than {self._limits.max_in_flight} requests are in flight",
-                status=503,
-                type="server_error",
-                code="overloaded",
             )
         check_origin(http.headers, loopback=self._limits.loopback)
         return endpoint.parse(await read_body(http, self._limits.max_body_bytes))
@@ -221,6 +221,8 @@ class DataPort:
         span.matched(name, request.model, table.generation, stream=request.stream)
         if route is None:
             raise reply.unknown_model(request.model, table.model_names())
+        if route.strict:
+            request = replace(request, strict=True)
         return Exchange(request=request, table=table, route=route, span=span, arrived_s=arrived_s)
 
     async def _complete(self, exchange: Exchange, sent: _Sent) -> RequestOutcome:
@@ -257,34 +259,32 @@ class DataPort:
             await stream.aclose()
         return RequestOutcome.FAILED if failed else RequestOutcome.SERVED
 
-    def _models(self, http: web.BaseRequest, path: str) -> web.StreamResponse:
+    def _models(self, http: BaseRequest, path: str) -> Answer | StreamAnswer:
         names = self._live.table.model_names()
         if path == _MODELS:
             body = reply.models_body(names)
         else:
             name = unquote(http.rel_url.raw_path.rstrip("/")[len(_MODELS) + 1 :])
             if self._live.table.route_for(name) is None:
-                return self._refuse(http, reply.unknown_model(name, names), _MODELS_ROUTE)
+                return self._refuse(reply.unknown_model(name, names), _MODELS_ROUTE)
             body = reply.model_body(name)
-        return self._whole(http, body)
+        return self._whole(body)
 
-    def _whole(self, http: web.BaseRequest, body: bytes) -> web.StreamResponse:
+    def _whole(self, body: bytes) -> Answer | StreamAnswer:
         request_id = _new_id()
-        return _response(200, body, {"x-request-id": request_id, "request-id": request_id}, http)
+        return _answer(200, body, {"x-request-id": request_id, "request-id": request_id})
 
-    def _refuse(
-        self, http: web.BaseRequest, rejection: RequestRejected, route: str
-    ) -> web.StreamResponse:
+    def _refuse(self, rejection: RequestRejected, route: str) -> Answer | StreamAnswer:
         """Answer what never becomes a call of a model: a wrong path or method, an unknown model."""
         request_id = _new_id()
         status, extra, body = reply.error_body(rejection)
         if rejection.status == 405:
             extra["allow"] = "POST" if route in _ENDPOINTS else "GET"
-        return _response(
-            status, body, {"x-request-id": request_id, "request-id": request_id, **extra}, http
+        return _answer(
+            status, body, {"x-request-id": request_id, "request-id": request_id, **extra}
         )
 
-    def _span(self, http: web.BaseRequest, path: str) -> RequestSpan:
+    def _span(self, http: BaseRequest, path: str) -> RequestSpan:
         host, port = self.address
         return self._telemetry.request(
             http.method,
@@ -306,40 +306,35 @@ class _Sent:
     """
 
     request_id: str
-    http: web.BaseRequest
+    http: BaseRequest
     closing: bool
     attempt: Attempt | None = None
     status: int | None = None
-    response: web.StreamResponse | None = None
-    streaming: bool = False
+    response: Answer | StreamAnswer | None = None
+    stream: StreamAnswer | None = None
     was_cut_off: bool = False
 
     def identity(self, span: RequestSpan) -> dict[str, str]:
         return headers.identity(self.request_id, span)
 
-    async def begin(self, head: Mapping[str, str]) -> web.StreamResponse:
+    async def begin(self, head: Mapping[str, str]) -> StreamAnswer:
         """Commit to a stream: the status line goes out."""
-        response = web.StreamResponse(status=200, headers=head)
-        if self.closing:
-            response.force_close()
-        await response.prepare(self.http)
-        self.status, self.response, self.streaming = 200, response, True
-        return response
+        answer = StreamAnswer(head, close=self.closing)
+        await answer.prepare(self.http)
+        self.status, self.response, self.stream = 200, answer, answer
+        return answer
 
     async def whole(self, status: int, body: bytes, head: Mapping[str, str]) -> None:
         """Send a whole answer."""
-        response = _response(status, body, head, self.http)
-        if self.closing:
-            response.force_close()
-        await response.prepare(self.http)
-        await response.write_eof()
-        self.status, self.response = status, response
+        answer = _answer(status, body, head, close=self.closing)
+        await answer.prepare(self.http)
+        self.status, self.response = status, answer
 
     async def error(self, error: RequestRejected | UpstreamFailed, span: RequestSpan) -> None:
         """Send an error: with a status if none went out, else as an event of the stream."""
         trace_id = span.trace_id if span.recording else ""
-        if self.streaming and self.response is not None:
-            await self.response.write(reply.error_event(error, trace_id))
+        if self.stream is not None:
+            await self.stream.write(reply.error_event(error, trace_id))
             return
         status, head, body = reply.error_body(error, trace_id)
         if span.flight.attempts:
@@ -352,7 +347,7 @@ class _Sent:
         self.was_cut_off = True
         if transport is None:
             return
-        if self.streaming:
+        if self.stream is not None:
             event = reply.error_event(_STOPPING)
             transport.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(event), event))
         elif self.response is None:
@@ -370,14 +365,9 @@ def _tail(batch: Batch) -> bytes:
     return reply.DONE if batch.done else b""
 
 
-def _response(
-    status: int, body: bytes, head: Mapping[str, str], http: web.BaseRequest
-) -> web.Response:
-    return web.Response(
-        status=status,
-        body=b"" if http.method == "HEAD" else body,
-        headers={"content-type": "application/json", "server": headers.SERVER, **head},
-    )
+def _answer(status: int, body: bytes, head: Mapping[str, str], *, close: bool = False) -> Answer:
+    headers_ = {"content-type": "application/json", "server": headers.SERVER, **head}
+    return Answer(status, headers_, body, close=close)
 
 
 def _method_not_allowed(allowed: str) -> RequestRejected:

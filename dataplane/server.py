@@ -12,12 +12,15 @@ import logging
 import socket
 from collections.abc import Awaitable, Callable
 
-from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
+from aiohttp.web_request import BaseRequest
+from aiohttp.web_response import StreamResponse
+from aiohttp.web_server import Server
 
+from dataplane.answer import Answer, StreamAnswer
 from dataplane.headers import SERVER
 
-Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+Handler = Callable[[BaseRequest], Awaitable[Answer | StreamAnswer]]
 ErrorBody = Callable[[int, str], bytes]
 
 KEEPALIVE_S = 75.0
@@ -80,13 +83,13 @@ class Listener:
             await self._server.shutdown(_CANCEL_S)
 
 
-class _Server(web.Server):
+class _Server(Server):
     """aiohttp's server with our protocol."""
 
     def __init__(
         self, handler: Handler, *, error_body: ErrorBody, max_connections: int, **kwargs: object
     ) -> None:
-        super().__init__(handler, **kwargs)  # type: ignore[arg-type]  # passed on as they are
+        super().__init__(handler, **kwargs)  # type: ignore[arg-type]  # answers of our own
         self.error_body = error_body
         self.max_connections = max_connections
 
@@ -113,11 +116,11 @@ class _Protocol(RequestHandler):
 
     def handle_error(
         self,
-        request: web.BaseRequest,
+        request: BaseRequest,
         status: int = 500,
         exc: BaseException | None = None,
         message: str | None = None,
-    ) -> web.StreamResponse:
+    ) -> StreamResponse:
         if request.writer.output_size > 0:
             raise ConnectionError("the answer has begun, no error can follow")
         if status >= 500:
@@ -126,10 +129,6 @@ class _Protocol(RequestHandler):
         else:
             # The parser's message may quote the request, and with it a key.
             message = "the request is not valid HTTP, or its head is too large"
-        response = web.Response(
-            status=status,
-            body=self._error_body(status, message),
-            headers={"content-type": "application/json", "server": SERVER},
-        )
-        response.force_close()
-        return response
+        head = {"content-type": "application/json", "server": SERVER}
+        body = self._error_body(status, message)
+        return Answer(status, head, body, close=True)  # type: ignore[return-value]  # has what it asks

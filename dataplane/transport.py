@@ -12,6 +12,7 @@ import io
 import ssl
 from types import SimpleNamespace, TracebackType
 from typing import Protocol, Self
+from urllib.request import getproxies_environment
 
 import aiohttp
 from yarl import URL
@@ -58,12 +59,14 @@ class Transport(Protocol):
 class HttpTransport:
     """Transport over aiohttp's client. Open it with `async with`.
 
-    trust_env: whether HTTPS_PROXY, HTTP_PROXY and NO_PROXY are honoured.
+    proxies: whether HTTPS_PROXY, HTTP_PROXY and NO_PROXY are looked at, which costs each request
+        a thread; None looks at them if one of the first two is set.
     """
 
-    def __init__(self, *, trust_env: bool = True) -> None:
+    def __init__(self, *, proxies: bool | None = None) -> None:
         """Make a closed transport; sockets are opened by use."""
-        self._trust_env = trust_env
+        named = getproxies_environment().keys() & {"http", "https", "all"}
+        self._proxies = bool(named) if proxies is None else proxies
         self._session: aiohttp.ClientSession | None = None  # noqa: TID251 - this is the door
         self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
 
@@ -80,7 +83,7 @@ class HttpTransport:
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
-            trust_env=self._trust_env,
+            trust_env=self._proxies,
             trace_configs=[reuse],
             skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
             max_line_size=32 * 1024,
@@ -110,13 +113,13 @@ class HttpTransport:
             return await self._send(request, connect_s, reused)
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
             if not reused.reused or isinstance(error, aiohttp.ClientConnectorError):
-                raise _failure(error, request, connect_s) from error
+                raise _failure(error, connect_s) from error
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise _failure(error, request, connect_s) from error
+            raise _failure(error, connect_s) from error
         try:
             return await self._send(request, connect_s, reused)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise _failure(error, request, connect_s) from error
+            raise _failure(error, connect_s) from error
 
     async def _send(
         self, request: HttpRequest, connect_s: float, context: SimpleNamespace
@@ -200,31 +203,36 @@ async def _note_reuse(_session: object, context: SimpleNamespace, _params: objec
     context.trace_request_ctx.reused = True
 
 
-def _failure(error: Exception, request: HttpRequest, connect_s: float) -> UpstreamFailed:
-    """Map what aiohttp raises, the most specific first. Messages name the host, nothing else."""
-    host = _host(request.url)
+def _failure(error: Exception, connect_s: float) -> UpstreamFailed:
+    """Map what aiohttp raises, the most specific first.
+
+    Messages name no host: callers see them, and who they are served by is not theirs to know.
+    """
     match error:
         case aiohttp.ConnectionTimeoutError():
             return UpstreamFailed(
-                ErrorClass.TIMEOUT_CONNECT, f"connecting to {host} timed out after {connect_s:g} s"
+                ErrorClass.TIMEOUT_CONNECT,
+                f"connecting to the provider timed out after {connect_s:g} s",
             )
         case aiohttp.ClientConnectorDNSError():
             return UpstreamFailed(
                 ErrorClass.UNREACHABLE,
-                f"the name {host} cannot be resolved",
+                "the name of the provider's host cannot be resolved",
                 error_type="connection.dns",
             )
         case aiohttp.ClientSSLError() | ssl.SSLError():
             return UpstreamFailed(
                 ErrorClass.UNREACHABLE,
-                f"no trusted TLS connection to {host}",
+                "no trusted TLS connection to the provider",
                 error_type="connection.tls",
             )
         case aiohttp.ClientConnectorError():
             refused = isinstance(error.os_error, ConnectionRefusedError)
             return UpstreamFailed(
                 ErrorClass.CONNECTION,
-                f"{host} refused the connection" if refused else f"no connection to {host}",
+                "the provider refused the connection"
+                if refused
+                else "no connection to the provider",
                 error_type="connection.refused" if refused else "connection.reset",
             )
         case aiohttp.InvalidURL() | ValueError():
@@ -233,15 +241,11 @@ def _failure(error: Exception, request: HttpRequest, connect_s: float) -> Upstre
             )
         case aiohttp.ClientResponseError():
             return UpstreamFailed(
-                ErrorClass.BAD_RESPONSE, f"{host} answered something that is not HTTP"
+                ErrorClass.BAD_RESPONSE, "the provider answered something that is not HTTP"
             )
         case _:
             return UpstreamFailed(
                 ErrorClass.CONNECTION,
-                f"{host} closed the connection before it answered",
+                "the provider closed the connection before it answered",
                 error_type="connection.reset",
             )
-
-
-def _host(url: str) -> str:
-    return url.split("://", 1)[-1].split("/", 1)[0].rsplit("@", 1)[-1]

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     "-o",
     "--output",
     type=Word(Output),
-    default=Output.TABLE,
+    default=Output.TABLE.value,
     help="wide adds each setting in force, defaults included; json and yaml are for programs.",
 )
 @admin_option

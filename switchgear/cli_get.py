@@ -46,7 +46,7 @@ _KINDS: Final[dict[str, tuple[str, str, Callable[..., str]]]] = {
     "-o",
     "--output",
     type=Word(Output),
-    default=Output.TABLE,
+    default=Output.TABLE.value,
     help="wide adds columns; json and yaml are for programs.",
 )
 @click.option("-w", "--watch", is_flag=True, help="Show again whenever it changes, until Ctrl-C.")

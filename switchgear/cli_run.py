@@ -112,19 +112,19 @@ def _size(number: int) -> str:
 @click.option(
     "--log-format",
     type=Word(LogFormat),
-    default=_DEFAULTS.log_format,
+    default=_DEFAULTS.log_format.value,
     help="auto: text on a terminal, JSON elsewhere.",
 )
 @click.option(
     "--log-level",
     type=Word(LogLevel),
-    default=_DEFAULTS.log_level,
+    default=_DEFAULTS.log_level.value,
     help="The least severe lines that are written.",
 )
 @click.option(
     "--trace-inbound",
     type=Word(Inbound),
-    default=_TELEMETRY.inbound,
+    default=_TELEMETRY.inbound.value,
     help="What a caller's trace context is: parent of our spans, a link, or nothing.",
 )
 @click.option(

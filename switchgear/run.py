@@ -32,8 +32,8 @@ from switchgear import __version__
 from switchgear.control_status import control_status
 from switchgear.settings import Settings
 
-FIRST_TABLE_S = 10.0
-"""How long the start waits for a first table before it listens without one."""
+FIRST_TABLE_S = 1.0
+"""How long the ports wait for a first table; then they open without one, and /readyz says so."""
 
 _GC_THRESHOLD = 50_000
 

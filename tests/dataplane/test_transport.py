@@ -292,8 +292,8 @@ async def test_a_header_that_cannot_be_sent_is_a_configuration_error() -> None:
     assert ErrorClass.CONFIG is failure.error
 
 
-def test_messages_name_the_host_and_no_path() -> None:
+def test_messages_name_neither_host_nor_user() -> None:
     async def main() -> str:
         return (await failure_of(post("http://user:secret@no-such-host.invalid"))).message
 
-    assert "the name no-such-host.invalid cannot be resolved" == asyncio.run(main())
+    assert "the name of the provider's host cannot be resolved" == asyncio.run(main())

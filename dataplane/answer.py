@@ -1,0 +1,127 @@
+"""Answers on the wire: one write for a whole one, one write for each batch of a stream.
+
+They stand in for aiohttp's response objects, which do more than we need for each request. The
+server asks three things of an answer: `prepare`, `write_eof` and `keep_alive`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from aiohttp.web_request import BaseRequest
+
+_STATUS_LINES: Mapping[int, bytes] = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
+}
+_GONE = "the caller has left"
+
+
+class Answer:
+    """A whole answer. Header values are text of ours: printable, without line breaks.
+
+    close: whether the connection ends with it, whatever the caller wishes.
+    """
+
+    __slots__ = ("_body", "_close", "_headers", "_sent", "keep_alive", "status")
+
+    def __init__(
+        self, status: int, headers: Mapping[str, str], body: bytes, *, close: bool = False
+    ) -> None:
+        """Write nothing yet."""
+        self.status = status
+        self.keep_alive: bool | None = not close
+        self._headers = headers
+        self._body = body
+        self._close = close
+        self._sent = False
+
+    async def prepare(self, request: BaseRequest) -> None:
+        """Send it, once. Raises ConnectionError if the caller has left."""
+        if self._sent:
+            return
+        self._sent = True
+        transport = request.transport
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError(_GONE)
+        self.keep_alive = request.keep_alive and not self._close
+        head = _head(request, self.status, self._headers, keep_alive=self.keep_alive)
+        length = b"content-length: %d\r\n\r\n" % len(self._body)
+        body = b"" if request.method == "HEAD" else self._body
+        # A large body is not copied only to save a write.
+        if len(body) > _COPY_BYTES:
+            transport.write(head + length)
+            transport.write(body)
+        else:
+            transport.write(head + length + body)
+        await request.writer.drain()
+
+    async def write_eof(self) -> None:
+        """Do nothing: `prepare` has sent it all."""
+
+
+class StreamAnswer:
+    """An answer that is written piece by piece, chunked; to HTTP/1.0 until the connection ends."""
+
+    __slots__ = ("_chunked", "_close", "_ended", "_headers", "_request", "keep_alive", "status")
+
+    def __init__(self, headers: Mapping[str, str], *, close: bool = False) -> None:
+        """Write nothing yet; the status is 200."""
+        self.status = 200
+        self.keep_alive: bool | None = not close
+        self._headers = headers
+        self._close = close
+        self._chunked = True
+        self._ended = False
+        self._request: BaseRequest | None = None
+
+    async def prepare(self, request: BaseRequest) -> None:
+        """Send the head, once. Raises ConnectionError if the caller has left."""
+        if self._request is not None:
+            return
+        transport = request.transport
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError(_GONE)
+        self._request = request
+        self._chunked = request.version >= (1, 1)
+        self.keep_alive = request.keep_alive and self._chunked and not self._close
+        head = _head(request, 200, self._headers, keep_alive=self.keep_alive)
+        transport.write(
+            head + (b"transfer-encoding: chunked\r\n\r\n" if self._chunked else b"\r\n")
+        )
+
+    async def write(self, data: bytes) -> None:
+        """Send a piece, and wait while the caller reads too slowly. Raises ConnectionError."""
+        request = self._request
+        transport = request.transport if request is not None else None
+        if request is None or transport is None or transport.is_closing():
+            raise ConnectionResetError(_GONE)
+        transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+        await request.writer.drain()
+
+    async def write_eof(self) -> None:
+        """End it, once."""
+        request = self._request
+        if self._ended or request is None:
+            return
+        self._ended = True
+        transport = request.transport
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError(_GONE)
+        if self._chunked:
+            transport.write(b"0\r\n\r\n")
+
+
+_COPY_BYTES = 64 * 1024
+
+
+def _head(
+    request: BaseRequest, status: int, headers: Mapping[str, str], *, keep_alive: bool
+) -> bytes:
+    lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
+    if not keep_alive:
+        lines.append("connection: close\r\n")
+    elif request.version < (1, 1):
+        lines.append("connection: keep-alive\r\n")
+    line = _STATUS_LINES.get(status) or f"HTTP/1.1 {status} Unknown\r\n".encode()
+    return line + "".join(lines).encode("latin-1", "replace")
