@@ -29,7 +29,7 @@ class _Cached:
 class Credentials:
     """Reads secrets by reference.
 
-    environ: where `env` references look.
+    environ: where `env` references look, and whoever needs a vendor's own variables.
     secrets_root: folder of mounted Secrets, `<root>/<name>/<key>`.
     clock: monotonic seconds.
     on_change: called with a reference whose value has become another, or has appeared.
@@ -44,7 +44,7 @@ class Credentials:
         on_change: Callable[[CredentialRef], None] | None = None,
     ) -> None:
         """Read nothing yet."""
-        self._environ = environ
+        self.environ = environ
         self._root = secrets_root
         self._clock = clock
         self._on_change = on_change
@@ -53,7 +53,7 @@ class Credentials:
     def value(self, ref: CredentialRef) -> str | None:
         """Return the secret, or None if it is missing, empty or unusable in a header."""
         if ref.kind is CredentialKind.ENV:
-            return _usable(self._environ.get(ref.name, ""))
+            return _usable(self.environ.get(ref.name, ""))
         cached = self._cache.get(ref)
         now = self._clock()
         if cached is not None and now - cached.checked_s < RECHECK_S:

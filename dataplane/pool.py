@@ -13,7 +13,6 @@ from dataplane import registry
 from dataplane.credentials import Credentials
 from dataplane.provider import Provider
 from dataplane.transport import Transport
-from dataplane.upstream import HttpProvider
 
 
 class ProviderPool:
@@ -36,9 +35,7 @@ class ProviderPool:
         made = self._made.get(config.name)
         if made is not None and (made[0] is config or made[0] == config):
             return made[1]
-        provider = HttpProvider(
-            config, registry.build(config), self._transport, self._credentials, self._clock
-        )
+        provider = registry.connect(config, self._transport, self._credentials, self._clock)
         self._made[config.name] = (config, provider)
         return provider
 

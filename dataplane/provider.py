@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from controlplane.table.schema import Timeouts
 from dataplane.errors import UpstreamFailed
@@ -66,6 +66,7 @@ class Request:
     legacy_functions: whether the answer must speak of `function_call` again.
     forced_tool: name of the tool that `tool_choice` names, or empty.
     features: what a target must have; see Feature.
+    strict: whether it must be served as it is, or not at all; see Call.
     """
 
     operation: Operation
@@ -77,6 +78,7 @@ class Request:
     legacy_functions: bool = False
     forced_tool: str = ""
     features: frozenset[Feature] = frozenset()
+    strict: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,6 +257,15 @@ class Adapter(Protocol):
         ...
 
 
+@runtime_checkable
+class SplitsEmbeddings(Protocol):
+    """An adapter whose upstream takes only so many inputs at once."""
+
+    def split(self, request: Request, model: str) -> Sequence[Request]:
+        """Cut a request for embeddings into those that the upstream takes, in order; often one."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """How one attempt is made.
@@ -264,12 +275,15 @@ class Call:
         for a first byte ends; an attempt that has not begun to answer by then is given up.
     begin: called once, just before the first byte is sent; starts the attempt's span and returns
         the tracing headers to send along. A request that is rejected before that was no attempt.
+    strict: whether a request is rejected of which something would be dropped, clamped or emulated;
+        what is only said in other words is sent.
     """
 
     model: str
     timeouts: Timeouts
     deadline_s: float
     begin: Callable[[], Mapping[str, str]]
+    strict: bool = False
 
 
 class ChatStream(Protocol):

@@ -6,11 +6,15 @@ providers that they do not use.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 
-from controlplane.table.schema import Provider, ProviderType
-from dataplane.provider import Adapter
+from controlplane.table import schema
+from controlplane.table.schema import ProviderType
+from dataplane.credentials import Credentials
+from dataplane.provider import Adapter, Provider
+from dataplane.transport import Transport
+from dataplane.upstream import HttpProvider
 
 # Type -> module under dataplane.providers, and the class in it.
 _ADAPTERS: Mapping[ProviderType, tuple[str, str]] = {
@@ -21,6 +25,15 @@ _ADAPTERS: Mapping[ProviderType, tuple[str, str]] = {
     ProviderType.OPENAI: ("openai", "OpenAIAdapter"),
     ProviderType.AZURE_OPENAI: ("azure_openai", "AzureOpenAIAdapter"),
     ProviderType.MISTRAL: ("mistral", "MistralAdapter"),
+    ProviderType.ANTHROPIC: ("anthropic", "AnthropicAdapter"),
+    ProviderType.AWS_BEDROCK: ("bedrock", "BedrockAdapter"),
+}
+
+# Types whose API takes more than one HTTP request a call, or one for a token: module under dataplane,
+# and what makes a Provider in it, called like an HttpProvider, but for the adapter.
+_PROVIDERS: Mapping[ProviderType, tuple[str, str]] = {
+    ProviderType.AZURE_OPENAI: ("entra", "provider"),
+    ProviderType.AWS_BEDROCK: ("bedrock", "BedrockProvider"),
 }
 
 
@@ -28,7 +41,7 @@ class UnknownType(LookupError):  # noqa: N818 - says what it found
     """No adapter is registered for a provider's type."""
 
 
-def build(provider: Provider) -> Adapter:
+def build(provider: schema.Provider) -> Adapter:
     """Make the adapter of a configured provider. Raises UnknownType if its type has none."""
     try:
         module, name = _ADAPTERS[provider.type]
@@ -40,10 +53,29 @@ def build(provider: Provider) -> Adapter:
     return adapter
 
 
+def connect(
+    config: schema.Provider,
+    transport: Transport,
+    credentials: Credentials,
+    clock: Callable[[], float],
+) -> Provider:
+    """Make a configured provider, with its I/O. Raises UnknownType if its type has no adapter."""
+    own = _PROVIDERS.get(config.type)
+    if own is None:
+        return HttpProvider(config, build(config), transport, credentials, clock)
+    module, name = own
+    made: Provider = getattr(import_module(f"dataplane.{module}"), name)(
+        config, transport, credentials, clock
+    )
+    return made
+
+
 def preload(kinds: Iterable[ProviderType]) -> None:
     """Import what these types need, so that no request has to wait for it."""
     for kind in set(kinds) & _ADAPTERS.keys():
         import_module(f"dataplane.providers.{_ADAPTERS[kind][0]}")
+        if kind in _PROVIDERS:
+            import_module(f"dataplane.{_PROVIDERS[kind][0]}")
 
 
 def types() -> frozenset[ProviderType]:

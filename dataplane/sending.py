@@ -32,8 +32,8 @@ class Signer(Protocol):
         """Sign a request that is sent at once. Call it after `ready`."""
         ...
 
-    async def renew(self) -> bool:
-        """Take the upstream's refusal, and tell whether there is something else to sign with."""
+    async def renew(self, refused: HttpRequest) -> bool:
+        """Tell whether there is something else to sign with than what the upstream refused."""
         ...
 
 
@@ -62,12 +62,12 @@ class Sender:
         self._signer = signer
 
     def secret(self) -> str | None:
-        """Give the credential's value, None if none is configured.
+        """Give the credential's value, None if none is configured or a signer authorises.
 
         Raises UpstreamFailed (credential) if it is configured and missing.
         """
         ref = self._config.credential
-        if ref is None:
+        if ref is None or self._signer is not None:
             return None
         secret = self._credentials.value(ref)
         if secret is None:
@@ -95,13 +95,18 @@ class Sender:
         again: builds the request once more, for when the credential was refused and has become
             another. head_s: seconds from `started` in which the head must come.
         """
-        response = await self._send(http, tracing, call, started, head_s)
+        sent = self._authorised(http, tracing)
+        response = await self._send(sent, call, started, head_s)
         if response.status < 300:
             return response
         failure = await self._refused(response, call, started)
-        if failure.error is not ErrorClass.AUTH or not await self._renewed(call, started, head_s):
+        if failure.error is not ErrorClass.AUTH:
             raise failure
-        response = await self._send(again(), tracing, call, started, head_s)
+        async with self._until_head(call, started, head_s):
+            renewed = await self._renewed(sent)
+        if not renewed:
+            raise failure
+        response = await self._send(self._authorised(again(), tracing), call, started, head_s)
         if response.status < 300:
             return response
         raise await self._refused(response, call, started)
@@ -163,18 +168,14 @@ class Sender:
             raise self._failure(answer)
         return answer
 
-    async def _send(
-        self,
-        http: HttpRequest,
-        tracing: Mapping[str, str],
-        call: Call,
-        started: float,
-        head_s: float,
-    ) -> UpstreamResponse:
+    def _authorised(self, http: HttpRequest, tracing: Mapping[str, str]) -> HttpRequest:
         if tracing:
             http = replace(http, headers={**http.headers, **tracing})
-        if self._signer is not None:
-            http = self._signer.sign(http)
+        return http if self._signer is None else self._signer.sign(http)
+
+    async def _send(
+        self, http: HttpRequest, call: Call, started: float, head_s: float
+    ) -> UpstreamResponse:
         async with self._until_head(call, started, head_s):
             response = await self._transport.send(http, connect_s=call.timeouts.connect_s)
         if response.headers.get("content-encoding", "identity").lower() != "identity":
@@ -198,11 +199,10 @@ class Sender:
             HttpResponse(status=response.status, headers=response.headers, body=body)
         )
 
-    async def _renewed(self, call: Call, started: float, head_s: float) -> bool:
+    async def _renewed(self, refused: HttpRequest) -> bool:
         """Tell whether there is another credential than the one that was refused."""
         if self._signer is not None:
-            async with self._until_head(call, started, head_s):
-                return await self._signer.renew()
+            return await self._signer.renew(refused)
         ref = self._config.credential
         return ref is not None and self._credentials.refresh(ref)
 

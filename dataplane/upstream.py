@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from controlplane.table import schema
+from dataplane.batches import embed
 from dataplane.credentials import Credentials
 from dataplane.errors import ErrorClass, UpstreamFailed
 from dataplane.provider import (
@@ -26,9 +27,11 @@ from dataplane.provider import (
     Prepared,
     Request,
     ResponseFacts,
+    SplitsEmbeddings,
     StreamDecoder,
 )
 from dataplane.sending import Sender, Signer, limited, total_limit
+from dataplane.strictness import require_unchanged
 from dataplane.transport import Transport, UpstreamResponse
 from dataplane.wire.failures import request_id
 
@@ -45,7 +48,10 @@ _VERDICTS: Mapping[ErrorClass, HealthVerdict] = {
 
 
 class HttpProvider:
-    """A provider whose upstream is one HTTP request away."""
+    """A provider whose upstream is one HTTP request away.
+
+    sender: for a provider around this one that makes calls of its own.
+    """
 
     def __init__(
         self,
@@ -59,8 +65,9 @@ class HttpProvider:
     ) -> None:
         """Tie the parts together; nothing is sent. signer: what authorises the requests."""
         self._adapter = adapter
+        self._splits = adapter if isinstance(adapter, SplitsEmbeddings) else None
         self._clock = clock
-        self._sender = Sender(
+        self.sender = Sender(
             config, transport, credentials, clock, failure=adapter.failure, signer=signer
         )
 
@@ -70,18 +77,17 @@ class HttpProvider:
 
     async def list_models(self) -> Sequence[ModelInfo]:
         """List the upstream's models. Raises UpstreamFailed."""
-        request = self._adapter.models_request(self._sender.secret())
-        return self._adapter.models(await self._sender.ask(request))
+        request = self._adapter.models_request(self.sender.secret())
+        return self._adapter.models(await self.sender.ask(request))
 
     async def is_healthy(self) -> Health:
         """Probe the upstream; the verdict says what was found."""
         begun = self._clock()
         try:
-            request = self._adapter.probe_request(self._sender.secret())
-            await self._sender.ask(request)
+            request = self._adapter.probe_request(self.sender.secret())
+            await self.sender.ask(request)
         except UpstreamFailed as failure:
-            verdict = _VERDICTS.get(failure.error, HealthVerdict.UNREACHABLE)
-            return Health(verdict=verdict, detail=failure.message)
+            return health_after(failure)
         return Health(verdict=HealthVerdict.HEALTHY, latency_s=self._clock() - begun)
 
     async def chat(self, request: Request, call: Call) -> Completed:
@@ -89,7 +95,7 @@ class HttpProvider:
         started = self._clock()
         prepared, response = await self._open(request, call, started, call.timeouts.answer_s)
         try:
-            body = await self._sender.body(response, call, started)
+            body = await self.sender.body(response, call, started)
             answer = self._adapter.answer(
                 request,
                 prepared,
@@ -104,8 +110,9 @@ class HttpProvider:
         )
 
     async def embeddings(self, request: Request, call: Call) -> Completed:
-        """Embed the input; the same exchange as `chat`, told apart by the request's operation."""
-        return await self.chat(request, call)
+        """Embed the input: exchanges like those of `chat`, one unless there are too many inputs."""
+        parts = (request,) if self._splits is None else self._splits.split(request, call.model)
+        return await (embed(parts, call, self.chat) if len(parts) > 1 else self.chat(request, call))
 
     async def chat_stream(self, request: Request, call: Call) -> UpstreamStream:
         """Open a stream, and return at its first semantic event."""
@@ -121,7 +128,7 @@ class HttpProvider:
             head=head,
             response=response,
             decoder=decoder,
-            warnings=prepared.warnings,
+            warnings=(*prepared.warnings, *decoder.facts.warnings),
             idle_s=call.timeouts.idle_s,
             end_s=started + call.timeouts.total_s,
             clock=self._clock,
@@ -131,13 +138,17 @@ class HttpProvider:
         self, request: Request, call: Call, started: float, head_s: float
     ) -> tuple[Prepared, UpstreamResponse]:
         """Send, and return once a 2xx head has come; a second time if a 401 met a rotated key."""
-        prepared = self._adapter.prepare(request, call.model, self._sender.secret())
-        await self._sender.ready(call, started, head_s)
+        if call.strict:
+            request = replace(request, strict=True)
+        prepared = self._adapter.prepare(request, call.model, self.sender.secret())
+        if call.strict:
+            require_unchanged(prepared.warnings)
+        await self.sender.ready(call, started, head_s)
 
         def again() -> HttpRequest:
-            return self._adapter.prepare(request, call.model, self._sender.secret()).http
+            return self._adapter.prepare(request, call.model, self.sender.secret()).http
 
-        response = await self._sender.open(
+        response = await self.sender.open(
             prepared.http,
             again,
             tracing=call.begin(),
@@ -222,6 +233,12 @@ class UpstreamStream:
     async def aclose(self) -> None:
         """End the call."""
         self._response.release()
+
+
+def health_after(failure: UpstreamFailed) -> Health:
+    """Say what a probe that failed has found."""
+    verdict = _VERDICTS.get(failure.error, HealthVerdict.UNREACHABLE)
+    return Health(verdict=verdict, detail=failure.message)
 
 
 def _join(head: Batch, more: Batch) -> None:

@@ -4,6 +4,9 @@ The `v1` surface takes the deployment as `model`; the classic one takes it in th
 api-version that also decides which fields exist. A deployment's name hides its model: set
 `baseModel` in the manifest, or the rules of reasoning models are guessed from the name.
 
+Functions of reasoning models from gpt-5.4 on go to the Responses API, which the classic surface has
+since api-version 2025-03; before that such a request is rejected.
+
 Dropped on old api-versions: `store`, `metadata` (before 2024-10), `parallel_tool_calls` (before
 2024-08); usage of streams is asked for from 2024-09 on, and `developer` becomes `system` before
 2024-12.
@@ -23,6 +26,7 @@ from controlplane.table.schema import Provider
 from dataplane.provider import Feature, HttpRequest, HttpResponse, ModelInfo, Operation
 from dataplane.providers.openai import (
     PATHS,
+    RESPONSES_PATH,
     RULES,
     OpenAIAdapter,
     features_for,
@@ -36,7 +40,8 @@ from dataplane.wire.segments import path_segment
 
 _LAST_CLASSIC_VERSION = "2024-10-21"
 _DATED = re.compile(r"\d{4}-\d{2}-\d{2}")
-# An Entra ID token, in the key's place.
+# An Entra ID token that somebody put in the key's place. With the option `azure.entra` no secret comes
+# here at all: tokens that we get ourselves are put on when the request is sent, by dataplane.entra.
 _TOKEN = re.compile(r"eyJ[^.]*\.[^.]+\.[^.]*")
 _RULES = replace(RULES, passes=(RULES.passes | {"data_sources"}) - {"moderation"})
 
@@ -98,6 +103,7 @@ class AzureOpenAIAdapter(OpenAIAdapter):
             passes=rules.passes - missing,
             stream_usage=self._date >= "2024-09",
             developer=rules.developer and self._date >= "2024-12",
+            bridge_efforts=rules.bridge_efforts if self._date >= "2025-03" else None,
         )
         if not self._classic:
             return replace(rules, max_tokens="max_completion_tokens")
@@ -110,6 +116,10 @@ class AzureOpenAIAdapter(OpenAIAdapter):
     def _url(self, operation: Operation, model: str) -> str:
         where = f"/openai/deployments/{path_segment(model)}" if self._classic else "/openai/v1"
         return f"{self._root}{where}{PATHS[operation]}{self._query}"
+
+    def _responses_url(self) -> str:
+        surface = "/openai" if self._classic else "/openai/v1"
+        return f"{self._root}{surface}{RESPONSES_PATH}{self._query}"
 
     def _auth(self, secret: str | None) -> Mapping[str, str]:
         if secret is None:

@@ -4,7 +4,8 @@ The server refuses every field that it does not know, at the top and inside mess
 allow-list is a must. Ids of tool calls are exactly nine letters or digits; a user may not speak
 right after a tool, so a short assistant turn goes between; an assistant's last message is marked as
 a prefix. `max_completion_tokens`, `seed` and `dimensions` have other names here. Temperatures
-over 1.5 are clamped. Schemas are sent without `$schema`, `$id` and references. Rejected: logprobs
+over 1.5 are clamped. Earlier reasoning goes back to magistral only, as it came. Many inputs of embeddings are
+split, by their size. Schemas are sent without `$schema`, `$id` and references. Rejected: logprobs
 (until a manifest declares them), audio output, custom tools. Dropped: user, store, logit_bias,
 verbosity, web_search_options and the like.
 
@@ -57,6 +58,9 @@ _PARTS: Mapping[str, PartWriter] = {
     "input_audio": _write_audio,
     "file": _write_file,
 }
+# All inputs of one request together; text that is dense in tokens has few bytes for each.
+_EMBEDDED_TOKENS = 16_000
+_BYTES_OF_A_TOKEN = 2
 _RULES = Rules(
     passes=(SAMPLING - {"seed"})
     | {
@@ -73,6 +77,7 @@ _RULES = Rules(
     },
     renamed={"seed": "random_seed"},
     parts=_PARTS,
+    image_detail=True,
     max_tokens="max_tokens",
     max_temperature=1.5,
     top_p_above_zero=True,
@@ -87,7 +92,11 @@ _RULES = Rules(
     required="any",
     json_needs_words=True,
     stream_usage=False,
-    embeddings=EmbeddingRules(base64=True, passes=frozenset({"metadata", "output_dtype"})),
+    embeddings=EmbeddingRules(
+        base64=True,
+        passes=frozenset({"metadata", "output_dtype"}),
+        max_bytes=_EMBEDDED_TOKENS * _BYTES_OF_A_TOKEN,
+    ),
 )
 # These take no effort: a mode of the prompt makes them think.
 _PROMPT_MODES: Mapping[str, str | None] = {
@@ -128,7 +137,9 @@ class MistralAdapter(OpenAIAdapter):
 
     def _rules_of(self, model: str) -> Rules:
         if model.startswith("magistral"):
-            return replace(_RULES, efforts=_PROMPT_MODES, effort_field="prompt_mode")
+            return replace(
+                _RULES, efforts=_PROMPT_MODES, effort_field="prompt_mode", thinking_chunks=True
+            )
         if _takes_dimensions(model):
             how = replace(_RULES.embeddings, dimensions="output_dimension")
             return replace(_RULES, embeddings=how)

@@ -2,7 +2,8 @@
 
 At OpenAI itself all features of the format are there. What differs is the model: those that reason
 refuse most sampling options, so tuning ones are dropped with a warning and others rejected; from
-gpt-5.4 on they call no functions here while they reason, which is rejected. Behind another base
+gpt-5.4 on chat completions calls no functions while they reason, so that such requests go to the
+Responses API (`dataplane.wire.responses_request`), with the warning `mapped:endpoint`. Behind another base
 URL (a gateway, a model server) the limit of tokens keeps the name that the caller chose.
 
 Source: OpenAI API reference and model pages, read 2026-11-22.
@@ -28,6 +29,7 @@ from dataplane.provider import (
     Request,
     StreamDecoder,
 )
+from dataplane.wire.embeddings import split_request
 from dataplane.wire.failures import OPENAI, classify
 from dataplane.wire.openai_answer import read_answer, read_models
 from dataplane.wire.openai_families import (
@@ -39,9 +41,10 @@ from dataplane.wire.openai_families import (
     reasons_by_default,
     refuses_tools_while_reasoning,
     takes_cache_marks,
+    thinks_at_once,
 )
 from dataplane.wire.openai_reading import AnswerRules, Reading
-from dataplane.wire.openai_request import serialize
+from dataplane.wire.openai_request import refuses_functions, serialize
 from dataplane.wire.openai_rules import (
     COMPLETION_FIELDS,
     EFFORTS,
@@ -53,7 +56,14 @@ from dataplane.wire.openai_rules import (
     widened,
 )
 from dataplane.wire.openai_stream import OpenAIStreamDecoder
+from dataplane.wire.responses_answer import Bridged
+from dataplane.wire.responses_answer import read_answer as read_response
+from dataplane.wire.responses_replay import Place
+from dataplane.wire.responses_request import serialize as serialize_bridged
+from dataplane.wire.responses_stream import ResponsesStreamDecoder
 from dataplane.wire.segments import is_safe_segment, path_segment
+from dataplane.wire.side_data import Origin
+from dataplane.wire.thinking_tags import ThinkTags
 from dataplane.wire.tool_ids import ANY_UP_TO_64
 
 USER_AGENT = "switchgear/0.1"
@@ -64,6 +74,9 @@ PATHS: Mapping[Operation, str] = {
     Operation.COMPLETION: "/completions",
     Operation.EMBEDDINGS: "/embeddings",
 }
+
+RESPONSES_PATH = "/responses"
+"""Where chat goes that chat completions refuses."""
 
 CHAT_FIELDS = SAMPLING | {
     "audio",
@@ -106,12 +119,14 @@ _NOT_REASONING = frozenset(
 )
 _QUIET = frozenset({"logprobs", "temperature", "top_logprobs", "top_p"})
 _EMBEDDING_FEATURES = frozenset({Feature.EMBEDDINGS, Feature.TOKEN_INPUT, Feature.DIMENSIONS})
+_READING = "reading"
 _NOT_REASONING_FEATURES = frozenset({Feature.MULTIPLE_CHOICES, Feature.AUDIO_OUTPUT})
 
 RULES = Rules(
     passes=CHAT_FIELDS,
     completion_passes=COMPLETION_FIELDS | {"user"},
     parts=OPENAI_PARTS,
+    image_detail=True,
     max_stops=4,
     efforts=SAME_EFFORTS,
     developer=True,
@@ -141,6 +156,8 @@ def rules_for(model: str, base: Rules) -> Rules:
         efforts=_nearest(available),
         reasons_at=frozenset({"", *EFFORTS}) - quiet,
         tools_at=frozenset(quiet) if refuses_tools_while_reasoning(model) else None,
+        # The highest effort exists there only.
+        bridge_efforts=_nearest((*available, "max")),
         max_tokens="max_completion_tokens",
     )
 
@@ -187,38 +204,54 @@ class OpenAIAdapter:
 
     def prepare(self, request: Request, model: str, secret: str | None) -> Prepared:
         """Build the request. Raises RequestRejected for what this upstream cannot be told."""
-        rules = self._rules.get(model)
-        if rules is None:
-            rules = widened(self._rules_of(model), self._provider.models.get(model))
-            self._rules[model] = rules
-        serialized = serialize(request, model, rules)
+        rules = self._rules_for(model)
+        place = self._place(model) if _bridges(request, rules) else None
+        serialized = (
+            serialize(request, model, rules)
+            if place is None
+            else serialize_bridged(request, model, rules, place)
+        )
         headers = {**self._headers, "content-type": "application/json", **self._auth(secret)}
         if request.stream:
             headers["accept"] = "text/event-stream"
         try:
-            url = self._url(request.operation, model)
+            url = self._url(request.operation, model) if place is None else self._responses_url()
         except ValueError as error:
             raise RequestRejected(str(error), param="model", code="invalid_value") from error
+        reading = Reading(
+            request=request,
+            upstream_model=model,
+            rules=self.ANSWERS,
+            names=serialized.names,
+            tags=self._tags(model),
+        )
+        how = reading if place is None else Bridged(reading=reading, place=place)
         return Prepared(
             http=HttpRequest(method="POST", url=url, headers=headers, body=serialized.body),
             warnings=serialized.warnings,
-            context={
-                "reading": Reading(
-                    request=request,
-                    upstream_model=model,
-                    rules=self.ANSWERS,
-                    names=serialized.names,
-                )
-            },
+            context={_READING: how},
         )
+
+    def split(self, request: Request, model: str) -> Sequence[Request]:
+        """Cut a request for embeddings into those that the upstream takes, in order."""
+        how = self._rules_for(model).embeddings
+        if how.max_items is None and how.max_bytes is None:
+            return (request,)
+        return split_request(request, max_items=how.max_items, max_bytes=how.max_bytes)
 
     def answer(self, request: Request, prepared: Prepared, response: HttpResponse) -> Answer:
         """Read a 2xx unary answer. Raises UpstreamFailed."""
-        return read_answer(response, prepared.context["reading"])
+        reading = prepared.context[_READING]
+        if isinstance(reading, Bridged):
+            return read_response(response, reading)
+        return read_answer(response, reading)
 
     def decoder(self, request: Request, prepared: Prepared) -> StreamDecoder:
         """Make the decoder for one 2xx stream."""
-        return OpenAIStreamDecoder(prepared.context["reading"])
+        reading = prepared.context[_READING]
+        if isinstance(reading, Bridged):
+            return ResponsesStreamDecoder(reading)
+        return OpenAIStreamDecoder(reading, prepared.answer_headers)
 
     def failure(self, response: HttpResponse) -> UpstreamFailed:
         """Classify an answer that is not 2xx."""
@@ -248,6 +281,26 @@ class OpenAIAdapter:
         host = urlsplit(self._provider.base_url).hostname or ""
         return host == "openai.com" or host.endswith(".openai.com")
 
+    def _rules_for(self, model: str) -> Rules:
+        known = self._rules.get(model)
+        if known is None:
+            known = widened(self._rules_of(model), self._provider.models.get(model))
+            self._rules[model] = known
+        return known
+
+    def _place(self, model: str) -> Place:
+        """Say to whom reasoning belongs that comes from here."""
+        return Place(
+            origin=Origin(type=self._provider.type, model=model),
+            scope=self._provider.credential_key,
+        )
+
+    def _tags(self, model: str) -> ThinkTags:
+        declared = self._provider.models.get(model)
+        if declared is None or not declared.split_thinking:
+            return ThinkTags.KEPT
+        return ThinkTags.BEGUN if thinks_at_once(model) else ThinkTags.SPLIT
+
     def _features_of(self, model: str) -> frozenset[Feature]:
         return features_for(model, self.FEATURES)
 
@@ -262,11 +315,23 @@ class OpenAIAdapter:
         """Say where to send. Raises ValueError for a model that cannot be part of a URL."""
         return self._provider.base_url + PATHS[operation]
 
+    def _responses_url(self) -> str:
+        return self._provider.base_url + RESPONSES_PATH
+
     def _auth(self, secret: str | None) -> Mapping[str, str]:
         return {} if secret is None else {"authorization": f"Bearer {secret}"}
 
     def _get(self, url: str, secret: str | None) -> HttpRequest:
         return HttpRequest(method="GET", url=url, headers={**self._headers, **self._auth(secret)})
+
+
+def _bridges(request: Request, rules: Rules) -> bool:
+    """Tell whether a request goes to the Responses API."""
+    return (
+        rules.bridge_efforts is not None
+        and request.operation is Operation.CHAT
+        and refuses_functions(request, rules)
+    )
 
 
 def _nearest(available: Sequence[str]) -> dict[str, str]:

@@ -4,7 +4,9 @@ Deltas repeat the role, carry a `name` and leave `finish_reason` out; all of it 
 key the service answers anonymously, at two requests a minute: that mode must be chosen, and sends
 no key at all. Rejected until somebody proves them: logprobs, several choices, image URLs, files,
 dimensions and token input of embeddings. Dropped: `parallel_tool_calls: false`, logit_bias, user
-and the like. Old models are served by another one without a word, which gives a warning.
+and the like. Old models are served by another one, which gives the warning `mapped:model`, and a
+header says that a model is on its way out, which gives `notice:model`. Embeddings are asked for in
+batches of 32.
 
 Source: OVHcloud's AI Endpoints guides, read 2026-11-22.
 """
@@ -34,7 +36,8 @@ _RULES = Rules(
     parts=OPEN_MODEL_PARTS,
     efforts=FOUR_EFFORTS,
     leading_system_only=True,
-    embeddings=EmbeddingRules(),
+    # Ours: no limit of inputs is published, but a body may have 2 MB.
+    embeddings=EmbeddingRules(max_items=32, max_bytes=1_500_000),
 )
 
 
@@ -56,7 +59,9 @@ class OvhcloudAdapter(OpenAIAdapter):
             Feature.REASONING,
         }
     )
-    ANSWERS: ClassVar[AnswerRules] = AnswerRules(table=OVHCLOUD, redirects=True)
+    ANSWERS: ClassVar[AnswerRules] = AnswerRules(
+        table=OVHCLOUD, redirects=True, notice_header="x-warning"
+    )
 
     def _features_of(self, model: str) -> frozenset[Feature]:
         return frozenset({Feature.EMBEDDINGS}) if embeds(model) else self.FEATURES

@@ -4,7 +4,8 @@ A project is part of the base URL. Rejected: several choices, top_logprobs, file
 input of embeddings, and dimensions but for qwen3-embedding. Dropped: frequency_penalty, logit_bias,
 user and the like. Reasoning comes under two keys. Old models are served by their successors without
 a word, which gives a warning. Output limits differ by model, and higher ones are refused with 416:
-set `maxOutputTokens` in the manifest, and they are clamped.
+set `maxOutputTokens` in the manifest, and they are clamped. Embeddings are asked for in batches
+of 32.
 
 Source: Scaleway's documentation of the Generative APIs, read 2026-11-22.
 """
@@ -34,7 +35,7 @@ _RULES = Rules(
     max_tokens="max_tokens",
     efforts=FOUR_EFFORTS,
     leading_system_only=True,
-    embeddings=EmbeddingRules(),
+    embeddings=EmbeddingRules(max_items=32),
 )
 
 
@@ -66,7 +67,8 @@ class ScalewayAdapter(OpenAIAdapter):
     def _rules_of(self, model: str) -> Rules:
         rules = for_open_model(_RULES, model)
         if _takes_dimensions(model):
-            return replace(rules, embeddings=EmbeddingRules(dimensions="dimensions"))
+            how = replace(rules.embeddings, dimensions="dimensions")
+            return replace(rules, embeddings=how)
         return rules
 
 

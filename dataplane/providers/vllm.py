@@ -2,7 +2,7 @@
 
 It ignores what it does not know without a word, so only known fields are sent. `guided_*` of old
 versions, which is ignored today, becomes `structured_outputs`. Reasoning comes under another key
-and is renamed. Rejected: files, audio output, custom tools, and a response_format together with a
+and is renamed, both ways. Rejected: files, audio output, custom tools, and a response_format together with a
 named tool_choice. Dropped: user, metadata, store, service_tier, prediction, verbosity and the like.
 
 Source: vLLM 0.33.0, entrypoints/openai/protocol.py and docs, read 2026-11-22.
@@ -81,6 +81,7 @@ RULES = Rules(
     efforts=SAME_EFFORTS,
     thinking_switch=True,
     leading_system_only=True,
+    reasoning_key="reasoning",
     named_tool_with_format=False,
     guided=True,
     embeddings=EmbeddingRules(

@@ -67,6 +67,11 @@ _CODES: Mapping[str, ErrorClass] = {
     "model_not_found": ErrorClass.MODEL_NOT_FOUND,
 }
 
+# Reasoning of another organisation, which a client sent back: only others can do without it.
+_RESPONSES_CODES: Mapping[str, ErrorClass] = {
+    "invalid_encrypted_content": ErrorClass.UNSUPPORTED,
+}
+
 _STATUSES: Mapping[int, ErrorClass] = {
     401: ErrorClass.AUTH,
     402: ErrorClass.QUOTA,
@@ -103,6 +108,7 @@ _NO_ROUTE = _phrase("no route matched", ErrorClass.CONFIG, 404)
 OPENAI = FailureTable(
     codes={
         **_CODES,
+        **_RESPONSES_CODES,
         "server_is_overloaded": ErrorClass.OVERLOADED,
         "slow_down": ErrorClass.OVERLOADED,
         "overloaded": ErrorClass.OVERLOADED,
@@ -120,6 +126,7 @@ OPENAI = FailureTable(
 AZURE_OPENAI = FailureTable(
     codes={
         **_CODES,
+        **_RESPONSES_CODES,
         "responsibleaipolicyviolation": ErrorClass.CONTENT_POLICY,
         "deploymentnotfound": ErrorClass.MODEL_NOT_FOUND,
         "operationnotsupported": ErrorClass.UNSUPPORTED,

@@ -102,6 +102,9 @@ def serialize(
         _write_options(body, fields, max_output_tokens)
         _write_think(body, fields)
         body["stream"] = request.stream
+        if request.strict:
+            # The default cuts a conversation that is too long without a word.
+            body["truncate"] = False
     if context_window is not None:
         body.setdefault("options", {})["num_ctx"] = context_window
     return Serialized(body=encode(body), warnings=tuple(dict.fromkeys(fields.all_warnings())))

@@ -17,9 +17,11 @@ from dataplane.wire.openai_reading import (
     finish_reason,
     join_content,
     malformed,
+    note_headers,
     note_model,
     read_usage,
     rename_reasoning,
+    split_content,
     warn,
     whole_calls,
 )
@@ -36,19 +38,45 @@ def read_answer(response: HttpResponse, reading: Reading) -> Answer:
     errors: UpstreamFailed bad_response for what is no such answer, an empty one included;
     upstream_error for one that ended in failure; or the class of an `error` in its body.
     """
-    answer = _decode(response.body, reading.rules.table)
+    answer = decode_answer(response.body, reading.rules.table)
     facts = ResponseFacts()
+    note_headers(response.headers, reading, facts)
+    changed = shape_answer(answer, reading, facts, response.body)
+    body = _relayed(response.body, answer, reading.request.model, changed=changed)
+    return Answer(body=body, facts=facts)
+
+
+def decode_answer(body: bytes, table: FailureTable) -> dict[str, Any]:
+    """Decode a 2xx answer. Raises UpstreamFailed for one that is none, or holds an `error`."""
+    if not body.strip():
+        raise malformed("the answer is empty")
+    try:
+        answer = decode_object(body)
+    except DecodeError as error:
+        raise malformed("the answer is not a JSON object") from error
+    if answer.get("error"):
+        raise classify_event(answer["error"], table)
+    if answer.get("object") == "error":
+        raise classify_event(answer, table)
+    return answer
+
+
+def shape_answer(
+    answer: dict[str, Any], reading: Reading, facts: ResponseFacts, body: bytes
+) -> bool:
+    """Bring a decoded answer into the one shape, in place, and keep what it says in `facts`.
+
+    Its `model` is left to the caller. body: what missing ids are made from. Returns whether
+    anything changed. Raises UpstreamFailed as `read_answer` does.
+    """
     note_model(answer.get("model"), reading, facts)
     if isinstance(answer_id := answer.get("id"), str):
         facts.response_id = answer_id
     if isinstance(usage := answer.get("usage"), dict):
         facts.usage = read_usage(usage)
     if reading.request.operation is Operation.EMBEDDINGS:
-        changed = _read_vectors(answer, reading, facts)
-    else:
-        changed = _read_choices(answer, reading, facts, response.body)
-    body = _relayed(response.body, answer, reading.request.model, changed=changed)
-    return Answer(body=body, facts=facts)
+        return _read_vectors(answer, reading, facts)
+    return _read_choices(answer, reading, facts, body)
 
 
 def read_models(response: HttpResponse) -> list[ModelInfo]:
@@ -76,20 +104,6 @@ def _window(item: dict[str, Any]) -> int | None:
         if isinstance(value := item.get(name), int):
             return value
     return None
-
-
-def _decode(body: bytes, table: FailureTable) -> dict[str, Any]:
-    if not body.strip():
-        raise malformed("the answer is empty")
-    try:
-        answer = decode_object(body)
-    except DecodeError as error:
-        raise malformed("the answer is not a JSON object") from error
-    if answer.get("error"):
-        raise classify_event(answer["error"], table)
-    if answer.get("object") == "error":
-        raise classify_event(answer, table)
-    return answer
 
 
 def _relayed(body: bytes, answer: dict[str, Any], model: str, *, changed: bool) -> bytes:
@@ -161,6 +175,7 @@ def _shape_message(
         changed = True
     changed = join_content(message) or changed
     changed = rename_reasoning(message) or changed
+    changed = split_content(message, reading.tags) or changed
     given = message.get("tool_calls")
     if not isinstance(given, list):
         return False, changed

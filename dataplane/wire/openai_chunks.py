@@ -25,6 +25,7 @@ from dataplane.wire.openai_reading import (
     warn,
 )
 from dataplane.wire.openai_tool_deltas import ToolDeltas
+from dataplane.wire.thinking_tags import ThinkSplitter, ThinkTags
 from dataplane.wire.tool_ids import digest62
 
 Chunk = dict[str, Any]
@@ -42,12 +43,13 @@ _SAYING = ("content", "reasoning_content", "refusal", "audio", "tool_calls", "fu
 
 
 class _ChoiceState:
-    __slots__ = ("begun", "finished", "tools")
+    __slots__ = ("begun", "finished", "splitter", "tools")
 
-    def __init__(self, names: Mapping[str, str], seed: str) -> None:
+    def __init__(self, names: Mapping[str, str], seed: str, tags: ThinkTags) -> None:
         self.begun = False
         self.finished = False
         self.tools = ToolDeltas(names, seed)
+        self.splitter = None if tags is ThinkTags.KEPT else ThinkSplitter(tags)
 
 
 class ChunkNormalizer:
@@ -175,7 +177,7 @@ class ChunkNormalizer:
         if state is None:
             if len(self._choices) >= _MAX_CHOICES:
                 raise malformed("the stream has too many choices")
-            state = _ChoiceState(self._reading.names, f"{self._id}/{index}")
+            state = _ChoiceState(self._reading.names, f"{self._id}/{index}", self._reading.tags)
             self._choices[index] = state
         if state.finished:
             self.unchanged = False
@@ -215,6 +217,11 @@ class ChunkNormalizer:
         if "name" in delta:
             del delta["name"]
             self.unchanged = False
+        splits = state.splitter is not None
+        if state.splitter is not None and self._split(
+            delta, state.splitter, ends=isinstance(choice["finish_reason"], str)
+        ):
+            state.splitter = None
         first = not state.begun
         self._fix_role(delta, first=first)
         state.begun = True
@@ -224,7 +231,7 @@ class ChunkNormalizer:
         ends = isinstance(native, str)
         if said or ends:
             self.semantic = True
-        if len(said) == 1 and not (first or ends or fresh_calls):
+        if len(said) == 1 and not (first or ends or fresh_calls or splits):
             self.varies = _varying(delta, said[0])
         if not said and not ends and not first:
             # Nothing may be left of it: what came was a repetition.
@@ -233,6 +240,25 @@ class ChunkNormalizer:
                 return []
             return [choice]
         return self._steps(choice, state, index)
+
+    def _split(self, delta: Choice, splitter: ThinkSplitter, *, ends: bool) -> bool:
+        """Take tagged reasoning out of a delta's text. Returns whether plain text is all to come."""
+        content = delta.get("content")
+        content = content if isinstance(content, str) else ""
+        thought, text = splitter.feed(content)
+        if ends:
+            more_thought, more_text = splitter.finish()
+            thought, text = thought + more_thought, text + more_text
+        if text != content:
+            self.unchanged = False
+            if text:
+                delta["content"] = text
+            else:
+                del delta["content"]
+        if thought:
+            self.unchanged = False
+            delta["reasoning_content"] = (delta.get("reasoning_content") or "") + thought
+        return splitter.over
 
     def _fix_role(self, delta: Choice, *, first: bool) -> None:
         if first:

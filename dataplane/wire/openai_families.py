@@ -18,6 +18,7 @@ _MISTRAL = re.compile(
     r"(?i)mistral|mixtral|ministral|magistral|devstral|codestral|voxtral|pixtral|mathstral"
 )
 _ALTERNATING = re.compile(r"(?i)gemma")
+_THINKS_AT_ONCE = re.compile(r"(?i)deepseek-r1|(?:^|/)qwq")
 _EMBEDDING = re.compile(r"(?i)embed|(?:^|/)(?:bge|e5|gte)-")
 
 
@@ -79,6 +80,11 @@ def is_mistral(model: str) -> bool:
 def must_alternate(model: str) -> bool:
     """Tell whether the chat template refuses neighbours of one role."""
     return is_mistral(model) or _ALTERNATING.search(model) is not None
+
+
+def thinks_at_once(model: str) -> bool:
+    """Tell whether the chat template opens `<think>` by itself, so that answers only close it."""
+    return _THINKS_AT_ONCE.search(model) is not None
 
 
 def embeds(model: str) -> bool:

@@ -19,6 +19,8 @@ _KEYS: Mapping[str, frozenset[str]] = {
     "assistant": frozenset({"role", "content", "name", "refusal", "tool_calls", "audio"}),
     "tool": frozenset({"role", "content", "tool_call_id"}),
 }
+# Names under which clients and frameworks send earlier reasoning back.
+_REASONING_KEYS = ("reasoning_content", "reasoning", "thinking")
 _FILLER = "."
 _JSON_INSTRUCTION = "Answer with valid JSON and nothing else."
 
@@ -96,12 +98,26 @@ def _write(message: Mapping[str, Any], rules: Rules, path: str, warnings: list[s
             _write_part(part, rules, f"{path}.content[{at}]", warnings)
             for at, part in enumerate(content)
         ]
+    if role == "assistant" and (thought := _thought(message)):
+        if rules.reasoning_key:
+            written[rules.reasoning_key] = thought
+        elif rules.thinking_chunks:
+            chunk = {"type": "thinking", "thinking": [{"type": "text", "text": thought}]}
+            written["content"] = [chunk, *_as_parts(written.get("content"))]
     if "tool_calls" in written:
         written["tool_calls"] = [
             _write_call(call, rules, f"{path}.tool_calls[{at}]")
             for at, call in enumerate(written["tool_calls"])
         ]
     return written
+
+
+def _thought(message: Mapping[str, Any]) -> str:
+    """Give the reasoning that a client sends back with an assistant's message, or nothing."""
+    for key in _REASONING_KEYS:
+        if isinstance(text := message.get(key), str) and text:
+            return text
+    return ""
 
 
 def _write_part(
@@ -116,6 +132,11 @@ def _write_part(
             code="unsupported_value",
         )
     written = writer(part)
+    if kind == "image_url" and not rules.image_detail:
+        image = {key: value for key, value in part[kind].items() if key != "detail"}
+        written[kind] = image
+        if part[kind].get("detail", "auto") != "auto":
+            _warn(warnings, "dropped:messages.content.image_url.detail")
     if rules.caches:
         if part.get("cache_control") is not None:
             written.setdefault("prompt_cache_breakpoint", {"mode": "explicit"})
@@ -247,7 +268,9 @@ def _join(first: Message, second: Message) -> Message:
 
 
 def _as_parts(content: Any) -> list[Any]:
-    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+    if isinstance(content, str):
+        return [{"type": "text", "text": content}] if content else []
+    return content or []
 
 
 def _texts(message: Message) -> Iterable[str]:

@@ -14,6 +14,7 @@ from dataplane.codec import encode
 from dataplane.errors import ErrorClass, UpstreamFailed
 from dataplane.provider import Request, ResponseFacts, Usage
 from dataplane.wire.failures import FailureTable
+from dataplane.wire.thinking_tags import ThinkTags, split_thinking
 from dataplane.wire.tool_ids import digest62
 
 _FINISH_REASONS: Mapping[str, str] = {
@@ -25,6 +26,8 @@ _FINISH_REASONS: Mapping[str, str] = {
     "model_length": "length",
     "repetition": "length",
 }
+# What others call `reasoning_content`.
+_REASONING_NAMES = ("reasoning", "thinking")
 # An end that is none: Mistral's `error`, vLLM's `abort`.
 _FAILED = frozenset({"error", "abort"})
 _WARNED = frozenset({"repetition"})
@@ -36,27 +39,49 @@ class AnswerRules:
 
     table: how it words failures. forced_tool_stops: a forced named tool ends with `stop`, as at
     OpenAI; elsewhere calls always end with `tool_calls`. redirects: it may serve another model
-    than the one asked for, which is worth a warning.
+    than the one asked for, which is worth a warning. notice_header: where it says that a model is
+    on its way out, which is worth another; empty if there is none.
     """
 
     table: FailureTable
     forced_tool_stops: bool = False
     redirects: bool = False
+    notice_header: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """What reading one answer needs to know. names: the upstream's tool names -> the caller's."""
+    """What reading one answer needs to know.
+
+    names: the upstream's tool names -> the caller's. tags: what is done about `<think>` in texts.
+    """
 
     request: Request
     upstream_model: str
     rules: AnswerRules
     names: Mapping[str, str]
+    tags: ThinkTags = ThinkTags.KEPT
 
 
 def malformed(message: str) -> UpstreamFailed:
     """Say that an answer cannot be read."""
     return UpstreamFailed(ErrorClass.BAD_RESPONSE, message)
+
+
+def truncated(*, said: bool) -> UpstreamFailed:
+    """Say that a stream broke off. said: whether it had said something before."""
+    if said:
+        return UpstreamFailed(
+            ErrorClass.STREAM_ABORT,
+            "the stream ended before the answer did",
+            error_type="stream.truncated",
+        )
+    # Nothing was said, so the answer may still come from elsewhere.
+    return UpstreamFailed(
+        ErrorClass.BAD_RESPONSE,
+        "the stream ended before it said anything",
+        error_type="stream.truncated",
+    )
 
 
 def join_content(said: dict[str, Any]) -> bool:
@@ -102,12 +127,27 @@ def join_content(said: dict[str, Any]) -> bool:
 
 def rename_reasoning(said: dict[str, Any]) -> bool:
     """Write the reasoning text as `reasoning_content` only. Returns whether anything changed."""
-    reasoning = said.get("reasoning")
-    if not isinstance(reasoning, str):
+    changed = False
+    for name in _REASONING_NAMES:
+        if isinstance(reasoning := said.get(name), str):
+            del said[name]
+            if not said.get("reasoning_content"):
+                said["reasoning_content"] = reasoning
+            changed = True
+    return changed
+
+
+def split_content(said: dict[str, Any], tags: ThinkTags) -> bool:
+    """Take tagged reasoning out of a whole message's text. Returns whether anything changed."""
+    content = said.get("content")
+    if tags is ThinkTags.KEPT or not isinstance(content, str):
         return False
-    del said["reasoning"]
-    if not said.get("reasoning_content"):
-        said["reasoning_content"] = reasoning
+    thought, text = split_thinking(content, tags)
+    if text == content:
+        return False
+    said["content"] = text or None
+    if thought:
+        said["reasoning_content"] = (said.get("reasoning_content") or "") + thought
     return True
 
 
@@ -206,6 +246,12 @@ def note_model(native: Any, reading: Reading, facts: ResponseFacts) -> None:
     facts.response_model = native
     if reading.rules.redirects and native != reading.upstream_model:
         warn(facts, "mapped:model")
+
+
+def note_headers(headers: Mapping[str, str], reading: Reading, facts: ResponseFacts) -> None:
+    """Warn if the upstream's headers say something of the model's future."""
+    if headers.get(reading.rules.notice_header):
+        warn(facts, "notice:model")
 
 
 def warn(facts: ResponseFacts, warning: str) -> None:

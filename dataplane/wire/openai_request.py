@@ -87,15 +87,23 @@ def serialize(request: Request, model: str, rules: Rules) -> Serialized:
             assert_never(request.operation)
 
 
+def refuses_functions(request: Request, rules: Rules) -> bool:
+    """Tell whether chat completions refuses a request's functions at its effort."""
+    if rules.tools_at is None or not _has_functions(request.body):
+        return False
+    effort = request.body.get("reasoning_effort", "")
+    return (rules.efforts or {}).get(effort, "") not in rules.tools_at
+
+
 def _chat(request: Request, model: str, rules: Rules) -> Serialized:
     body = request.body
     warnings: list[str] = []
-    names = fitted_names(body.get("tools", ()))
+    names = fitted_names(body.get("tools", ()), body["messages"])
     written: dict[str, Any] = {
         "model": model,
         "messages": write_messages(body["messages"], rules, names, warnings),
     }
-    effort = _write_effort(written, body.get("reasoning_effort"), rules, warnings)
+    effort = write_effort(written, body.get("reasoning_effort"), rules, warnings)
     reasons = effort in rules.reasons_at
     passes = rules.passes if reasons else rules.passes | rules.quiet_passes
     written |= write_tools(body, rules, names, warnings)
@@ -143,7 +151,7 @@ def _completion(request: Request, model: str, rules: Rules) -> Serialized:
     warnings: list[str] = []
     written: dict[str, Any] = {"model": model, "prompt": body["prompt"]}
     if (limit := body.get("max_tokens")) is not None:
-        written["max_tokens"] = _clamped_tokens(limit, rules, warnings)
+        written["max_tokens"] = clamped_tokens(limit, rules, warnings)
     _write_stop(written, body, rules, passes)
     _write_rest(written, body, rules, passes, done=_COMPLETION_WRITTEN, warnings=warnings)
     _write_stream(written, request, rules, warnings)
@@ -175,7 +183,7 @@ def _embeddings(request: Request, model: str, rules: Rules) -> Serialized:
     return Serialized(body=encode(written), warnings=tuple(dict.fromkeys(warnings)))
 
 
-def _write_effort(written: dict[str, Any], effort: Any, rules: Rules, warnings: list[str]) -> str:
+def write_effort(written: dict[str, Any], effort: Any, rules: Rules, warnings: list[str]) -> str:
     """Write `reasoning_effort`, and return the one that the upstream sees; empty if none."""
     if effort is None:
         return ""
@@ -206,11 +214,12 @@ def _write_max_tokens(
     for name in ("max_completion_tokens", "max_tokens"):
         # If both are given, the newer name wins.
         if (limit := body.get(name)) is not None:
-            written[rules.max_tokens or name] = _clamped_tokens(limit, rules, warnings)
+            written[rules.max_tokens or name] = clamped_tokens(limit, rules, warnings)
             return
 
 
-def _clamped_tokens(limit: Any, rules: Rules, warnings: list[str]) -> Any:
+def clamped_tokens(limit: Any, rules: Rules, warnings: list[str]) -> Any:
+    """Keep a limit of tokens within what the manifest says that the model writes."""
     most = rules.max_output_tokens
     if most is not None and isinstance(limit, int) and limit > most:
         warnings.append("clamped:max_tokens")

@@ -102,12 +102,15 @@ class EmbeddingRules:
 
     dimensions: its name of the field, empty if it has none. tokens: takes token ids as input.
     base64: gives vectors as base64 of little-endian float32 when asked to.
+    max_items, max_bytes: inputs, and bytes of text, of one call; more is split. None is no limit.
     """
 
     dimensions: str = ""
     tokens: bool = False
     base64: bool = False
     passes: frozenset[str] = frozenset()
+    max_items: int | None = None
+    max_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +120,7 @@ class Rules:
     passes: chat fields that are sent as they are. renamed: the caller's name -> the upstream's.
     completion_passes: fields of a text completion; None if the upstream has none.
     parts: content parts by type. caches: parts may carry `prompt_cache_breakpoint`.
+    image_detail: takes `detail` of images, else it is dropped.
     max_tokens: the upstream's name for it; empty sends the name that the caller chose.
     max_output_tokens: higher limits are clamped to this.
     max_temperature, top_p_above_zero, max_stops: ranges; out of range is clamped, too many stop
@@ -127,7 +131,9 @@ class Rules:
     thinking_switch: effort `none` also sends `chat_template_kwargs.enable_thinking: false`.
     reasons_at: efforts at which `quiet_passes` are not sent, the empty text for an absent effort.
     quiet_passes: fields that pass only while the model does not reason.
-    tools_at: efforts at which function tools are accepted; None means all.
+    tools_at: efforts at which function tools are accepted in chat; None means all.
+    bridge_efforts: like `efforts`, for the Responses API, where requests with functions go at other
+        efforts than those of `tools_at`. None: there is no such API, they are rejected.
     service_tiers: values that are sent, None for all.
     developer: takes the role `developer`, else it becomes `system`.
     leading_system_only: one system message, first; later ones become the user's words.
@@ -135,6 +141,8 @@ class Rules:
     fills_after_tool: no user message may follow a tool's; a short assistant turn goes between.
     says_something: assistant messages without content and calls are left out, and a last
         assistant message is marked as a prefix.
+    reasoning_key: under which an assistant's earlier reasoning is sent back; empty leaves it out.
+    thinking_chunks: it is sent back as a first chunk of the content instead.
     named_messages: user and assistant messages may carry `name`.
     tool_ids: which ids are taken; None takes any.
     strict_tools: takes `strict` in functions. custom_tools, allowed_tools: OpenAI's own kinds.
@@ -152,6 +160,7 @@ class Rules:
     completion_passes: frozenset[str] | None = None
     parts: Mapping[str, PartWriter] = field(default_factory=dict)
     caches: bool = False
+    image_detail: bool = False
     max_tokens: str = ""
     max_output_tokens: int | None = None
     max_temperature: float = 2.0
@@ -163,6 +172,7 @@ class Rules:
     reasons_at: frozenset[str] = frozenset()
     quiet_passes: frozenset[str] = frozenset()
     tools_at: frozenset[str] | None = None
+    bridge_efforts: Mapping[str, Any] | None = None
     service_tiers: frozenset[str] | None = None
     developer: bool = False
     leading_system_only: bool = False
@@ -170,6 +180,8 @@ class Rules:
     merges_assistants: bool = False
     fills_after_tool: bool = False
     says_something: bool = False
+    reasoning_key: str = ""
+    thinking_chunks: bool = False
     named_messages: bool = True
     tool_ids: IdRule | None = None
     strict_tools: bool = True

@@ -8,6 +8,7 @@ even then relayed as they came if nothing had to change.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ from dataplane.errors import ErrorClass, UpstreamFailed
 from dataplane.provider import Batch, ResponseFacts
 from dataplane.wire.failures import classify_event
 from dataplane.wire.openai_chunks import PADDING, ChunkNormalizer
-from dataplane.wire.openai_reading import Reading, malformed
+from dataplane.wire.openai_reading import Reading, malformed, note_headers, truncated
 from dataplane.wire.relay import with_model, without_null_usage
 from dataplane.wire.sse import Event, SseSplitter
 
@@ -65,9 +66,10 @@ class OpenAIStreamDecoder:
     errors: none are raised; they are the `failure` of a batch.
     """
 
-    def __init__(self, reading: Reading) -> None:
-        """Start a stream."""
+    def __init__(self, reading: Reading, headers: Mapping[str, str]) -> None:
+        """Start a stream. headers: of the answer."""
         self.facts = ResponseFacts()
+        note_headers(headers, reading, self.facts)
         self._reading = reading
         self._splitter = SseSplitter()
         self._chunks = ChunkNormalizer(reading, self.facts)
@@ -92,7 +94,7 @@ class OpenAIStreamDecoder:
             batch.done = True
             batch.data += self._usage_owed()
         elif batch.failure is None or _is_cut(batch.failure):
-            batch.failure = self._truncated()
+            batch.failure = truncated(said=self._semantic)
         return batch
 
     def _read(self, events: list[Event]) -> Batch:
@@ -136,9 +138,12 @@ class OpenAIStreamDecoder:
             batch.chunks += 1
         batch.semantic = batch.semantic or self._chunks.semantic
         for each in written:
-            if usage_null and self._reading.request.include_usage:
+            whole = self._chunks.unchanged
+            if self._reading.request.include_usage and each["choices"]:
+                # OpenAI says it in every chunk, other servers of the format in the last alone.
                 each["usage"] = None
-            out.append(self._event(payload, each, native, usage_null=usage_null))
+                whole = whole and usage_null
+            out.append(self._event(payload, each, native, whole=whole, usage_null=usage_null))
         if self._chunks.varies and len(written) == 1:
             self._template = _learn(payload, out[-1], self._chunks.varies, padding)
 
@@ -152,9 +157,10 @@ class OpenAIStreamDecoder:
         return chunk
 
     def _event(
-        self, payload: bytes, chunk: dict[str, Any], native: Any, *, usage_null: bool
+        self, payload: bytes, chunk: dict[str, Any], native: Any, *, whole: bool, usage_null: bool
     ) -> bytes:
-        if self._chunks.unchanged:
+        """Write a chunk; if it is as `whole` as it came, as it came."""
+        if whole:
             relayed = with_model(payload, native, self._reading.request.model)
             if relayed is not None and usage_null and not self._reading.request.include_usage:
                 relayed = without_null_usage(relayed)
@@ -166,20 +172,6 @@ class OpenAIStreamDecoder:
     def _usage_owed(self) -> bytes:
         chunk = self._chunks.usage_owed()
         return b"" if chunk is None else b"data: " + encode(chunk) + b"\n\n"
-
-    def _truncated(self) -> UpstreamFailed:
-        if self._semantic:
-            return UpstreamFailed(
-                ErrorClass.STREAM_ABORT,
-                "the stream ended before the answer did",
-                error_type="stream.truncated",
-            )
-        # Nothing was said, so the answer may still come from elsewhere.
-        return UpstreamFailed(
-            ErrorClass.BAD_RESPONSE,
-            "the stream ended before it said anything",
-            error_type="stream.truncated",
-        )
 
 
 def _is_cut(failure: UpstreamFailed) -> bool:

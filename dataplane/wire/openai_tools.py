@@ -11,9 +11,17 @@ from dataplane.wire.schemas import EMPTY_PARAMETERS, with_refs_inlined, without_
 from dataplane.wire.tool_ids import FUNCTION_NAME, fit_names
 
 
-def fitted_names(tools: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Map the names of functions that no upstream of this format takes to ones that all take."""
-    names = (tool["function"]["name"] for tool in tools if tool["type"] == "function")
+def fitted_names(
+    tools: Sequence[Mapping[str, Any]], messages: Sequence[Mapping[str, Any]]
+) -> dict[str, str]:
+    """Map the names of functions that no upstream of this format takes to ones that all take.
+
+    Those of earlier calls count too: another model, or another dialect, may have made them.
+    """
+    called = [call for message in messages for call in message.get("tool_calls", ())]
+    names = (
+        entry["function"]["name"] for entry in [*tools, *called] if entry["type"] == "function"
+    )
     return fit_names(names, FUNCTION_NAME)
 
 

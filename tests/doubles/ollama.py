@@ -322,8 +322,8 @@ class OllamaDouble:
 
         lines: list[Mapping[str, Any]] = [line(thinking=text) for text in written.thinking]
         lines += [line(text) for text in written.pieces]
-        if written.call is not None:
-            call = {"id": self._call_id(), "function": {"index": 0, **written.call}}
+        for index, each in enumerate(written.calls):
+            call = {"id": self._call_id(), "function": {"index": index, **each}}
             lines.append(line(tool_calls=[call]))
         end = {
             "done": True,

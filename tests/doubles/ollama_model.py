@@ -2,7 +2,7 @@
 
 The texts and token counts are those of the tiny test model that a real Ollama 0.33.0 was seen with:
 a plain chat answers ANSWER, a last user message that speaks of `count` gets numbers, and offered tools
-get one call, unless the last message is a tool's answer.
+get one call (two if it speaks of `weathers`), unless the last message is a tool's answer.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class Written:
 
     thinking: Sequence[str] = ()
     pieces: Sequence[str] = ()
-    call: Mapping[str, Any] | None = None
+    calls: Sequence[Mapping[str, Any]] = ()
     tokens: int = 0
     done_reason: str = "stop"
 
@@ -132,8 +132,9 @@ def write(
             return Written(
                 thinking=thinking, tokens=budget.used + budget.left, done_reason="length"
             )
-        call = {"name": "get_weather", "arguments": {"city": "Paris"}}
-        return Written(thinking=thinking, call=call, tokens=budget.used + CALL_TOKENS)
+        cities = ["Paris", "Lyon"] if "weathers" in str(last.get("content", "")) else ["Paris"]
+        calls = [{"name": "get_weather", "arguments": {"city": city}} for city in cities]
+        return Written(thinking=thinking, calls=calls, tokens=budget.used + CALL_TOKENS)
     if formatted:
         wanted = [b"{", b"}"]
     elif "count" in str(last.get("content", "")).lower():

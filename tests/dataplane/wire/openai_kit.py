@@ -233,7 +233,7 @@ def check_shape(events: Sequence[Mapping[str, Any]], *, include_usage: bool) -> 
             assert len(events) - 1 == at
             assert event["usage"]
         elif include_usage:
-            assert event.get("usage") is None
+            assert event["usage"] is None
         for choice in event["choices"]:
             index = choice["index"]
             delta = choice["delta"]

@@ -5,13 +5,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataplane.codec import decode
+from dataplane.codec import decode, encode
+from dataplane.errors import ErrorClass, UpstreamFailed
+from dataplane.provider import Answer, ResponseFacts, Usage
 from dataplane.wire.embeddings import (
     checked_vectors,
     decode_base64_vector,
     embeddings_body,
     encode_vector,
+    merge_answers,
+    split_request,
 )
+from tests.dataplane.wire.openai_kit import embeddings
 
 FLOATS32 = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
@@ -85,3 +90,77 @@ def test_lists_of_lists_of_numbers_are_vectors() -> None:
 def test_anything_else_is_no_vectors(value: object) -> None:
     with pytest.raises(ValueError, match="not a list"):
         checked_vectors(value)
+
+
+# --- section 15: batches
+
+
+@pytest.mark.parametrize(
+    ("texts", "items", "most", "expected"),
+    [
+        (["a", "b", "c"], 2, None, [["a", "b"], ["c"]]),
+        (["a", "b"], 2, None, [["a", "b"]]),
+        (["aa", "b", "c"], None, 2, [["aa"], ["b", "c"]]),
+        (["a", "bbbb", "c"], None, 2, [["a"], ["bbbb"], ["c"]]),
+        (["\u00e9", "b"], None, 2, [["\u00e9"], ["b"]]),
+        (["a", "b", "c"], 2, 1, [["a"], ["b"], ["c"]]),
+        (["a"] * 3, None, None, [["a"] * 3]),
+    ],
+)
+def test_a_batch_is_cut_by_inputs_and_by_bytes(
+    texts: list[str], items: int | None, most: int | None, expected: list[list[str]]
+) -> None:
+    request = embeddings(input=texts, dimensions=8)
+
+    parts = split_request(request, max_items=items, max_bytes=most)
+
+    assert expected == [part.body["input"] for part in parts]
+    assert all({**request.body, "input": part.body["input"]} == part.body for part in parts)
+
+
+@pytest.mark.parametrize("given", ["abc", [1, 2, 3], [[1], [2]]])
+def test_what_is_one_input_or_tokens_is_never_cut(given: object) -> None:
+    request = embeddings(input=given)
+
+    assert (request,) == tuple(split_request(request, max_items=1, max_bytes=1))
+
+
+def answered(*vectors: list[float], tokens: int | None = 3, **facts: object) -> Answer:
+    usage = None if tokens is None else Usage(input_tokens=tokens)
+    data = [{"object": "embedding", "index": at, "embedding": v} for at, v in enumerate(vectors)]
+    body = {"object": "list", "data": data, "model": "route", "usage": {"prompt_tokens": tokens}}
+    told = ResponseFacts(usage=usage, embedding_dimensions=len(vectors[0]), **facts)  # type: ignore[arg-type]
+    return Answer(body=encode(body), facts=told)
+
+
+def test_answers_are_joined_in_order_and_tokens_added_up() -> None:
+    first = answered([1.0], [2.0], warnings=["mapped:model"], response_model="m")
+
+    merged = merge_answers([first, answered([3.0], tokens=4, warnings=["mapped:model"])])
+
+    body = decode(merged.body)
+    assert [(0, [1.0]), (1, [2.0]), (2, [3.0])] == [
+        (item["index"], item["embedding"]) for item in body["data"]
+    ]
+    assert {"prompt_tokens": 7, "total_tokens": 7} == body["usage"]
+    assert ("route", "list") == (body["model"], body["object"])
+    assert Usage(input_tokens=7) == merged.facts.usage
+    assert ("m", 1, ["mapped:model"]) == (
+        merged.facts.response_model,
+        merged.facts.embedding_dimensions,
+        merged.facts.warnings,
+    )
+
+
+def test_tokens_that_one_answer_does_not_tell_are_not_made_up() -> None:
+    merged = merge_answers([answered([1.0]), answered([2.0], tokens=None)])
+
+    assert decode(merged.body)["usage"] is None
+    assert merged.facts.usage is None
+
+
+def test_vectors_of_different_length_are_no_answer() -> None:
+    with pytest.raises(UpstreamFailed) as caught:
+        merge_answers([answered([1.0]), answered([1.0, 2.0])])
+
+    assert ErrorClass.BAD_RESPONSE is caught.value.error

@@ -304,3 +304,17 @@ def test_each_operation_has_its_path() -> None:
         Operation.COMPLETION: "/api/generate",
         Operation.EMBEDDINGS: "/api/embed",
     } == PATHS
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_strict_conversation_is_never_cut(strict: bool) -> None:
+    request = Request(
+        operation=Operation.CHAT,
+        model="route",
+        body={"messages": [{"role": "user", "content": "x"}]},
+        strict=strict,
+    )
+
+    body = decode(serialize(request, "m").body)
+
+    assert (False if strict else None) == body.get("truncate")

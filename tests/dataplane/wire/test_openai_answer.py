@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controlplane.table.schema import ProviderType
+from controlplane.table.schema import Model, ProviderType
 from dataplane.codec import decode, encode
 from dataplane.errors import ErrorClass, UpstreamFailed
 from dataplane.provider import HttpResponse, ModelInfo, Usage
@@ -16,6 +17,7 @@ from tests.dataplane.wire.openai_kit import (
     OPENAI_LIKE,
     TOOL,
     USAGE,
+    adapter,
     answered,
     chat,
     completion,
@@ -545,3 +547,61 @@ def test_another_model_than_asked_for_is_worth_a_warning(kind: ProviderType, war
 
     assert (["mapped:model"] if warned else []) == facts.warnings
     assert [] == none.warnings
+
+
+def test_a_notice_in_the_headers_is_worth_a_warning() -> None:
+    headers = {"x-warning": "this model will be gone"}
+    request = chat()
+    for kind, expected in ((OVH, ["notice:model"]), (OAI, []), (VLL, [])):
+        made = adapter(kind)
+        prepared = made.prepare(request, "m-2026", None)
+        response = HttpResponse(status=200, headers=headers, body=encode(answer()))
+
+        assert expected == made.answer(request, prepared, response).facts.warnings
+        stream = made.decoder(request, replace(prepared, answer_headers=headers))
+        assert expected == stream.facts.warnings
+
+
+# --- reasoning between tags
+
+THINKS = {"models": {"m": Model(name="m", split_thinking=True)}}
+
+
+@pytest.mark.parametrize("kind", OPENAI_LIKE)
+def test_tagged_reasoning_is_split_only_if_the_manifest_says_so(kind: ProviderType) -> None:
+    text = "<think>\nhm\n</think>\n\nHi"
+    message = {"role": "assistant", "content": text}
+    body = encode(answer(message))
+
+    kept = decode(answered(kind, chat(), body)[0])["choices"][0]["message"]
+    split = decode(answered(kind, chat(), body, **THINKS)[0])["choices"][0]["message"]
+
+    assert message == kept
+    assert {"role": "assistant", "content": "Hi", "reasoning_content": "hm"} == split
+
+
+def test_reasoning_that_nothing_follows_leaves_no_content() -> None:
+    message = {"role": "assistant", "content": "<think>hm", "reasoning_content": "so "}
+    body = encode(answer(message))
+
+    split = decode(answered(VLL, chat(), body, **THINKS)[0])["choices"][0]["message"]
+
+    assert {"role": "assistant", "content": None, "reasoning_content": "so hm"} == split
+
+
+def test_a_template_may_have_opened_the_tag_already() -> None:
+    models = {"deepseek-r1": Model(name="deepseek-r1", split_thinking=True)}
+    body = encode(answer({"role": "assistant", "content": "hm</think>Hi"}))
+
+    said = decode(answered(SCW, chat(), body, "deepseek-r1", models=models)[0])
+
+    assert {"role": "assistant", "content": "Hi", "reasoning_content": "hm"} == (
+        said["choices"][0]["message"]
+    )
+
+
+@pytest.mark.parametrize("name", ["reasoning", "thinking"])
+def test_other_names_of_reasoning_are_read(name: str) -> None:
+    choice = said(VLL, {"role": "assistant", "content": "Hi", name: "hm"})
+
+    assert {"role": "assistant", "content": "Hi", "reasoning_content": "hm"} == choice["message"]

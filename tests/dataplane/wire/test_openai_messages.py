@@ -18,7 +18,10 @@ from tests.dataplane.wire.openai_kit import OPENAI_LIKE, chat, sent
 OAI, AZ, VLL = ProviderType.OPENAI, ProviderType.AZURE_OPENAI, ProviderType.VLLM
 OVH, SCW, MIS = ProviderType.OVHCLOUD, ProviderType.SCALEWAY, ProviderType.MISTRAL
 OPEN = (VLL, OVH, SCW)
-IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA", "detail": "low"}}
+IMAGE: dict[str, Any] = {
+    "type": "image_url",
+    "image_url": {"url": "data:image/png;base64,AAAA", "detail": "low"},
+}
 AUDIO = {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}
 PDF = {
     "type": "file",
@@ -205,7 +208,36 @@ def test_what_frameworks_replay_is_left_out(kind: ProviderType) -> None:
 
     messages, warnings = written(kind, user("1"), replayed, user("2"))
 
-    assert [user("1"), assistant("a"), user("2")] == messages
+    known = {"reasoning": "hm"} if kind is VLL else {}
+    assert [user("1"), {**assistant("a"), **known}, user("2")] == messages
+    assert [] == warnings
+
+
+@pytest.mark.parametrize("name", ["reasoning_content", "reasoning", "thinking"])
+def test_earlier_reasoning_goes_back_to_vllm_under_its_own_name(name: str) -> None:
+    messages, warnings = written(VLL, user("1"), {**assistant("a"), name: "hm"}, user("2"))
+
+    assert {**assistant("a"), "reasoning": "hm"} == messages[1]
+    assert [] == warnings
+
+
+@pytest.mark.parametrize(
+    ("content", "behind"),
+    [
+        ("a", [{"type": "text", "text": "a"}]),
+        ([{"type": "text", "text": "a"}], [{"type": "text", "text": "a"}]),
+        ("", []),
+    ],
+)
+def test_earlier_reasoning_goes_back_to_magistral_as_a_first_chunk(
+    content: Any, behind: list[Any]
+) -> None:
+    turn = {**assistant(content), "reasoning_content": "hm"}
+    chunk = {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}
+
+    messages, warnings = written(MIS, user("1"), turn, user("2"), model="magistral-medium")
+
+    assert assistant([chunk, *behind]) == messages[1]
     assert [] == warnings
 
 
@@ -319,8 +351,23 @@ def test_texts_and_images_pass_without_unknown_keys(kind: ProviderType) -> None:
 
     messages, warnings = written(kind, user(parts))
 
-    assert [user([{"type": "text", "text": "Hi"}, IMAGE])] == messages
-    assert [] == warnings
+    # `detail` only says how closely to look, and is OpenAI's and Mistral's.
+    plain = {"type": "image_url", "image_url": {"url": IMAGE["image_url"]["url"]}}
+    image = plain if kind in OPEN else IMAGE
+    assert [user([{"type": "text", "text": "Hi"}, image])] == messages
+    assert (["dropped:messages.content.image_url.detail"] if kind in OPEN else []) == warnings
+
+
+@pytest.mark.parametrize("kind", OPENAI_LIKE)
+def test_names_of_earlier_calls_are_fitted_too(kind: ProviderType) -> None:
+    foreign = assistant(None, "abcdefghi")
+    foreign["tool_calls"][0]["function"]["name"] = "server.tool"
+
+    messages, _warnings = written(kind, user("1"), foreign, result("abcdefghi"))
+
+    name = messages[1]["tool_calls"][0]["function"]["name"]
+    assert name.startswith("server_tool_")
+    assert len("server_tool_") + 6 == len(name)
 
 
 def test_audio_passes_or_is_plain_text_at_mistral() -> None:

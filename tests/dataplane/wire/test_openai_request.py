@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 
 from controlplane.table.schema import Model, ProviderType
+from dataplane.codec import decode
 from dataplane.errors import RequestRejected
 from dataplane.provider import Request
 from tests.dataplane.wire.openai_kit import (
     HELLO,
     OPENAI_LIKE,
     TOOL,
+    adapter,
     chat,
     completion,
     embeddings,
@@ -296,27 +298,56 @@ def test_logprobs_pass_while_a_model_does_not_reason() -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "effort", "param"),
+    ("model", "effort", "bridged"),
     [
-        ("gpt-5.4", "low", "reasoning_effort"),
-        ("gpt-5.4", None, None),
-        ("gpt-5.4", "none", None),
-        ("gpt-5.6", None, "reasoning_effort"),
-        ("gpt-5.6", "none", None),
-        ("gpt-6", None, "reasoning_effort"),
-        ("gpt-5", "low", None),
+        ("gpt-5.4", "low", True),
+        ("gpt-5.4", "minimal", True),
+        ("gpt-5.4", None, False),
+        ("gpt-5.4", "none", False),
+        ("gpt-5.6", None, True),
+        ("gpt-5.6", "none", False),
+        ("gpt-6", None, True),
+        ("gpt-5", "low", False),
+        ("gpt-4o", "high", False),
+        ("o3", "high", False),
+        ("m", "max", False),
     ],
 )
-def test_newest_models_call_no_functions_while_they_reason(
-    model: str, effort: str | None, param: str | None
+@pytest.mark.parametrize("kind", [OAI, AZ])
+def test_functions_of_models_that_reason_are_bridged_to_responses(
+    kind: ProviderType, model: str, effort: str | None, bridged: bool
 ) -> None:
-    request = chat(tools=[TOOL], reasoning_effort=effort)
+    prepared = adapter(kind).prepare(chat(tools=[TOOL], reasoning_effort=effort), model, "key")
 
-    for kind in (OAI, AZ):
-        if param is None:
-            assert "tools" in sent(kind, request, model)[0]
-        else:
-            assert param == rejected(kind, request, model)
+    assert prepared.http.url.endswith("/v1/responses" if bridged else "/v1/chat/completions")
+    assert bridged is ("mapped:endpoint" in prepared.warnings)
+
+
+@pytest.mark.parametrize(
+    ("version", "path"),
+    [
+        ("2024-10-21", ""),
+        ("2025-03-01-preview", "/openai/responses?api-version=2025-03-01-preview"),
+    ],
+)
+def test_the_classic_surface_has_responses_only_of_late(version: str, path: str) -> None:
+    options = {"azure.surface": "classic", "azure.apiVersion": version}
+    request = chat(tools=[TOOL])
+    models = {"eu": Model(name="eu", base_model="gpt-5.6")}
+
+    if not path:
+        assert "reasoning_effort" == rejected(AZ, request, "eu", options=options, models=models)
+        return
+    http = adapter(AZ, options=options, models=models).prepare(request, "eu", "key").http
+    assert f"https://res.openai.azure.com{path}" == http.url
+    assert "eu" == decode(http.body)["model"]
+
+
+def test_without_functions_chat_stays_chat_at_the_highest_effort_there() -> None:
+    body, warnings = sent(OAI, chat(reasoning_effort="max"), "gpt-5.6")
+
+    assert "xhigh" == body["reasoning_effort"]
+    assert ["mapped:reasoning_effort"] == warnings
 
 
 def test_a_gateway_behind_another_url_may_bridge_them() -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controlplane.table.schema import ProviderType
+from controlplane.table.schema import Model, ProviderType
 from dataplane.codec import decode, encode
 from dataplane.provider import Request
 from tests.dataplane.wire.openai_kit import (
@@ -116,6 +116,59 @@ def test_any_cuts_give_the_same_stream(name: str, cuts: list[int]) -> None:
     assert outcome(Played(decoder(kind, REQUEST), [stream])) == outcome(
         Played(decoder(kind, REQUEST), [piece for piece in pieces if piece])
     )
+
+
+THINKS = {"models": {"m": Model(name="m", split_thinking=True)}}
+
+
+@pytest.mark.parametrize("finish_apart", [False, True])
+@settings(max_examples=150)
+@given(
+    pieces=st.lists(
+        st.sampled_from(["<think>", "</think>", "</thi", "nk>", "a", " ", "\n"]), max_size=8
+    ),
+    reasoning=st.sampled_from(["", "so "]),
+)
+def test_tagged_reasoning_streams_as_it_is_read_whole(
+    pieces: list[str], reasoning: str, finish_apart: bool
+) -> None:
+    chunks = [chunk(ROLE), *(chunk({"content": piece}) for piece in pieces)]
+    if reasoning:
+        chunks.insert(1, chunk({"reasoning_content": reasoning}))
+    if finish_apart or not pieces:
+        chunks.append(chunk(finish="stop"))
+    else:
+        chunks[-1]["choices"][0]["finish_reason"] = "stop"
+    message = {"role": "assistant", "content": "".join(pieces), "reasoning_content": reasoning}
+    body = {**chunk(), "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
+
+    played = play(VLL, chat(stream=True), *chunks, **THINKS)
+    whole, _facts = answered(VLL, chat(), encode(body), **THINKS)
+
+    check_shape(played.events, include_usage=False)
+    said = decode(whole)["choices"][0]["message"]
+    folded = fold(played.events)[0]
+    for key in ("content", "reasoning_content"):
+        assert (said[key] or "") == (folded.get(key) or "")
+
+
+def test_text_behind_the_tags_is_relayed_again() -> None:
+    texts = ["<think>", "hm", "</think>", "a", "b", "c"]
+
+    played = play(
+        VLL,
+        chat(stream=True),
+        *(chunk({"content": text}) for text in texts),
+        chunk(finish="stop"),
+        **THINKS,
+    )
+
+    assert ["hm", "a", "b", "c"] == [
+        text
+        for event in played.events
+        for key, text in event["choices"][0]["delta"].items()
+        if key != "role"
+    ]
 
 
 # --- a message, and the many ways in which it is streamed

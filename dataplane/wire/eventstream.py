@@ -1,0 +1,138 @@
+"""Splits AWS' binary event stream into frames, and checks each of them.
+
+A frame is a prelude of 12 bytes (total length, length of the headers, CRC-32 of those eight bytes,
+all big-endian), the headers, the payload, and a CRC-32 of everything before it. A frame that does
+not hold together breaks the stream: nothing after it can be trusted to be where it seems.
+
+Source: Amazon Transcribe developer guide, "Event stream encoding", read 2026-11-22.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from zlib import crc32
+
+from dataplane.errors import ErrorClass, UpstreamFailed
+
+MAX_FRAME_BYTES = 16 * 2**20
+"""The longest frame that is taken, as in AWS' own clients."""
+
+MESSAGE_TYPE = ":message-type"
+EVENT_TYPE = ":event-type"
+EXCEPTION_TYPE = ":exception-type"
+ERROR_CODE = ":error-code"
+ERROR_MESSAGE = ":error-message"
+
+_PRELUDE = struct.Struct(">III")
+_CRC = struct.Struct(">I")
+_LENGTH = struct.Struct(">H")
+_SMALLEST = _PRELUDE.size + _CRC.size
+_STRING = 7
+# Type of a header's value -> bytes that it takes; None for those with a length before them.
+_SIZES: Mapping[int, int | None] = {
+    0: 0,  # true
+    1: 0,  # false
+    2: 1,  # byte
+    3: 2,  # short
+    4: 4,  # integer
+    5: 8,  # long
+    6: None,  # bytes
+    _STRING: None,
+    8: 8,  # timestamp
+    9: 16,  # UUID
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame that has come whole and unharmed. headers: those whose values are strings."""
+
+    headers: Mapping[str, str]
+    payload: bytes
+
+
+class FrameSplitter:
+    """Splits one stream; it does not care how the bytes were cut.
+
+    max_frame_bytes: bounds what is kept of a frame that has not come whole.
+    """
+
+    def __init__(self, max_frame_bytes: int = MAX_FRAME_BYTES) -> None:
+        self._max = max_frame_bytes
+        self._buffer = bytearray()
+        self._wanted = 0  # length of the frame that has begun, 0 until its prelude was checked
+
+    def feed(self, data: bytes) -> Iterator[Frame]:
+        """Take the next bytes, and give the frames that are whole with them.
+
+        Raises UpstreamFailed (bad_response) at the frame that is broken; those before it have been
+        given. The iterator must be used up before more is fed.
+        """
+        self._buffer += data
+        while True:
+            if not self._wanted:
+                if len(self._buffer) < _PRELUDE.size:
+                    return
+                self._wanted = self._checked_length()
+            if len(self._buffer) < self._wanted:
+                return
+            whole = bytes(self._buffer[: self._wanted])
+            del self._buffer[: self._wanted]
+            self._wanted = 0
+            yield _read(whole)
+
+    @property
+    def within_frame(self) -> bool:
+        """Whether a frame has begun and not ended."""
+        return bool(self._buffer)
+
+    def _checked_length(self) -> int:
+        total, headers, crc = _PRELUDE.unpack_from(self._buffer)
+        if crc32(self._buffer[: _PRELUDE.size - _CRC.size]) != crc:
+            raise _broken("a frame's prelude does not match its checksum")
+        if not _SMALLEST <= total <= self._max or headers > total - _SMALLEST:
+            raise _broken("a frame's lengths are impossible")
+        return int(total)
+
+
+def _read(frame: bytes) -> Frame:
+    end = len(frame) - _CRC.size
+    (crc,) = _CRC.unpack_from(frame, end)
+    if crc32(memoryview(frame)[:end]) != crc:
+        raise _broken("a frame does not match its checksum")
+    _, length, _ = _PRELUDE.unpack_from(frame)
+    body = _PRELUDE.size + length
+    return Frame(_headers(frame[_PRELUDE.size : body]), frame[body:end])
+
+
+def _headers(raw: bytes) -> Mapping[str, str]:
+    headers: dict[str, str] = {}
+    at = 0
+    try:
+        while at < len(raw):
+            name, at = _piece(raw, at + 1, raw[at])
+            kind = raw[at]
+            size = _SIZES[kind]
+            at += 1
+            if size is None:
+                (size,) = _LENGTH.unpack_from(raw, at)
+                at += _LENGTH.size
+            value, at = _piece(raw, at, size)
+            if kind == _STRING:
+                headers[name.decode()] = value.decode()
+    except (IndexError, KeyError, struct.error, UnicodeDecodeError) as error:
+        raise _broken("a frame's headers cannot be read") from error
+    return headers
+
+
+def _piece(raw: bytes, at: int, size: int) -> tuple[bytes, int]:
+    end = at + size
+    if end > len(raw):
+        raise IndexError(end)
+    return raw[at:end], end
+
+
+def _broken(what: str) -> UpstreamFailed:
+    return UpstreamFailed(ErrorClass.BAD_RESPONSE, f"bad event stream: {what}", status=200)

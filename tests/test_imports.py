@@ -1,0 +1,73 @@
+"""Nobody pays for what they do not use: what is imported when, seen in fresh interpreters."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = (
+    "aiobotocore",
+    "boto3",
+    "botocore",
+    "click",
+    "grpc",
+    "hypothesis",
+    "opentelemetry",
+    "pydantic",
+    "requests",
+    "watchfiles",
+    "xllamacpp",
+    "yaml",
+)
+
+
+def imported_by(code: str) -> set[str]:
+    """Run code in a fresh interpreter, and return which heavy packages it has imported."""
+    report = f"import sys\nprint(*[name for name in {HEAVY!r} if name in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\n{report}"], capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.split())
+
+
+def test_the_data_plane_alone_imports_none_of_the_heavy_packages() -> None:
+    assert set() == imported_by("import dataplane.sidecar, dataplane.registry")
+
+
+def test_both_planes_import_what_reads_manifests_and_no_more() -> None:
+    assert {"pydantic", "watchfiles", "yaml"} == imported_by("import switchgear.run")
+
+
+def test_the_contract_imports_nothing_but_the_standard_library() -> None:
+    code = (
+        "import sys\n"
+        "before = set(sys.modules)\n"
+        "import controlplane.table.live, controlplane.table.snapshot\n"
+        "new = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
+        "assert new <= sys.stdlib_module_names | {'controlplane'}, new\n"
+    )
+
+    assert set() == imported_by(code)
+
+
+@pytest.mark.parametrize("kind", ["OLLAMA", "VLLM", "OPENAI", "MISTRAL", "ANTHROPIC"])
+def test_a_provider_imports_its_own_formats_only(kind: str) -> None:
+    code = (
+        "from controlplane.table.schema import ProviderType\n"
+        "from dataplane import registry\n"
+        f"registry.preload([ProviderType.{kind}])\n"
+    )
+
+    assert set() == imported_by(code)
+
+
+def test_the_command_is_quick_to_say_what_it_does() -> None:
+    code = (
+        "from click.testing import CliRunner\n"
+        "from switchgear.cli import main\n"
+        "assert CliRunner().invoke(main, ['--help']).exit_code == 0\n"
+    )
+
+    assert {"click"} == imported_by(code)
