@@ -27,6 +27,7 @@ MAX_ANSWER_BYTES = 64 * 2**20
 """A unary answer beyond this is refused; a batch of 2,048 embeddings of 3,072 floats fits."""
 
 _LARGE_BODY_BYTES = 2**20
+_MAX_STALE = 10
 
 
 class UpstreamResponse(Protocol):
@@ -106,20 +107,23 @@ class HttpTransport:
         """Send a request; see Transport.
 
         A pooled connection may have been closed by the other side at the moment of its use. The
-        request is then sent once more on a fresh one, if nothing of an answer had come.
+        request is then sent again, if nothing of an answer had come: on a fresh connection, unless
+        the pool has another one, which may be as dead.
         """
-        reused = SimpleNamespace(reused=False)
-        try:
-            return await self._send(request, connect_s, reused)
-        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
-            if not reused.reused or isinstance(error, aiohttp.ClientConnectorError):
+        for _ in range(_MAX_STALE):
+            pooled = SimpleNamespace(reused=False)
+            try:
+                return await self._send(request, connect_s, pooled)
+            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
+                if not pooled.reused or isinstance(error, aiohttp.ClientConnectorError):
+                    raise _failure(error, connect_s) from error
+            except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
                 raise _failure(error, connect_s) from error
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise _failure(error, connect_s) from error
-        try:
-            return await self._send(request, connect_s, reused)
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise _failure(error, connect_s) from error
+        raise UpstreamFailed(
+            ErrorClass.CONNECTION,
+            "the provider closed the connection before it answered",
+            error_type="connection.reset",
+        )
 
     async def _send(
         self, request: HttpRequest, connect_s: float, context: SimpleNamespace

@@ -59,7 +59,7 @@ def parse(line: str, *, whole: bool) -> None:
     if name.startswith("-"):
         return
     found = command(name)
-    context = click.Context(found, info_name=name)
+    context = click.Context(found, info_name=name, **found.context_settings)
     if {"--help", "-h"} & set(rest):
         return
     given, _, _ = found.make_parser(context).parse_args(list(rest))
