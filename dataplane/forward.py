@@ -146,6 +146,8 @@ class Forwarder:
         state = _State()
         if exchange.request.operation is Operation.EMBEDDINGS and order:
             plan.only_like(order[0])
+        if exchange.request.pinned and order:
+            plan.only(order[0])
         while step := plan.next(self._clock()):
             if step.delay_s > 0:
                 source = DelaySource.RETRY_AFTER if step.asked else DelaySource.BACKOFF

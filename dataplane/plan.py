@@ -132,6 +132,10 @@ class Plan:
         """Leave only targets of the same model: vectors of different models cannot be compared."""
         self._fresh = deque(target for target in self._fresh if target.model == first.model)
 
+    def only(self, first: Target) -> None:
+        """Leave only one target: the request names what no other has."""
+        self._fresh = deque([first])
+
     def _soonest(self) -> _Retry:
         return min(self._retries, key=lambda entry: entry.not_before_s)
 

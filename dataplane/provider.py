@@ -67,6 +67,8 @@ class Request:
     forced_tool: name of the tool that `tool_choice` names, or empty.
     features: what a target must have; see Feature.
     strict: whether it must be served as it is, or not at all; see Call.
+    pinned: whether it names something that only one provider has (an uploaded file), so that no
+        other may be tried.
     """
 
     operation: Operation
@@ -79,6 +81,7 @@ class Request:
     forced_tool: str = ""
     features: frozenset[Feature] = frozenset()
     strict: bool = False
+    pinned: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

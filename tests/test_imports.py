@@ -52,7 +52,7 @@ def test_the_contract_imports_nothing_but_the_standard_library() -> None:
     assert set() == imported_by(code)
 
 
-@pytest.mark.parametrize("kind", ["OLLAMA", "VLLM", "OPENAI", "MISTRAL", "ANTHROPIC"])
+@pytest.mark.parametrize("kind", ["OLLAMA", "VLLM", "OPENAI", "MISTRAL", "ANTHROPIC", "AWS_BEDROCK"])
 def test_a_provider_imports_its_own_formats_only(kind: str) -> None:
     code = (
         "from controlplane.table.schema import ProviderType\n"
@@ -71,3 +71,30 @@ def test_the_command_is_quick_to_say_what_it_does() -> None:
     )
 
     assert {"click"} == imported_by(code)
+
+
+def test_bedrock_alone_brings_botocore_and_only_when_it_is_called() -> None:
+    """What a process holds with eight types loaded, and with AWS' session machinery besides."""
+    measure = (
+        "import resource\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, 'botocore' in sys.modules)"
+    )
+    load = (
+        "import sys\n"
+        "import switchgear.run\n"
+        "from controlplane.table.schema import ProviderType\n"
+        "from dataplane import registry\n"
+        "registry.preload(ProviderType)\n"
+    )
+    without = _printed(f"{load}{measure}")
+    within = _printed(f"{load}import aiobotocore.session, botocore.auth\n{measure}")
+
+    assert ("False", "True") == (without[1], within[1])
+    # Megabytes at their highest: nine types cost what the planes cost, far below a peer's hundreds.
+    assert int(without[0]) < int(within[0])
+    assert int(without[0]) < 90
+
+
+def _printed(code: str) -> list[str]:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.split()

@@ -5,7 +5,7 @@ Source: OpenAI API reference, create chat completion, read 2026-11-22.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -60,6 +60,17 @@ def parse_chat(body: bytes) -> Request:
         legacy_functions=legacy,
         forced_tool=tools.forced,
         features=frozenset(features),
+        pinned=_names_a_file(fields["messages"]),
+    )
+
+
+def _names_a_file(messages: Sequence[Mapping[str, Any]]) -> bool:
+    """Tell whether checked messages refer to a file that was uploaded to a provider before."""
+    return any(
+        part["type"] == "file" and "file_id" in part["file"]
+        for message in messages
+        if isinstance(message.get("content"), list)
+        for part in message["content"]
     )
 
 

@@ -300,6 +300,17 @@ async def test_embeddings_never_fail_over_to_another_model() -> None:
     assert [] == scene.fakes["b"].calls
 
 
+async def test_a_request_that_names_a_providers_file_never_leaves_it() -> None:
+    scene = Scene(a=[UpstreamFailed(ErrorClass.AUTH, "no", status=401)], b=[b"{}"])
+    exchange = scene.exchange()
+    exchange.request = replace(exchange.request, pinned=True)
+
+    with pytest.raises(UpstreamFailed):
+        await scene.forwarder.complete(exchange)
+
+    assert [] == scene.fakes["b"].calls
+
+
 async def test_the_deadline_bounds_retries() -> None:
     scene = Scene(a=[UpstreamFailed(ErrorClass.RATE_LIMIT, "no", status=429, retry_after_s=3)])
     scene.use(table([provider("a")], retry=replace(RETRY, deadline_s=2)))

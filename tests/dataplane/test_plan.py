@@ -182,6 +182,13 @@ def test_embeddings_stay_with_one_model() -> None:
     assert ["a", "c"] == order(subject, ErrorClass.AUTH)
 
 
+def test_a_pinned_request_stays_with_one_target() -> None:
+    subject = plan((A, B))
+    subject.only(A)
+
+    assert ["a", "a"] == order(subject, ErrorClass.UPSTREAM_ERROR)
+
+
 @given(
     count=st.integers(1, 6),
     attempts=st.integers(1, 8),

@@ -318,3 +318,17 @@ def test_of_two_token_limits_the_newer_one_wins() -> None:
 )
 def test_what_a_request_needs_is_told(fields: dict[str, Any], features: set[Feature]) -> None:
     assert frozenset({F.CHAT} | features) == chat(**fields).features
+
+
+@pytest.mark.parametrize(
+    ("file", "pinned"),
+    [
+        ({"file_id": "file-1"}, True),
+        ({"file_data": "data:application/pdf;base64,JVBERi0=", "filename": "a.pdf"}, False),
+    ],
+)
+def test_only_an_uploaded_file_pins_a_request(file: dict[str, str], *, pinned: bool) -> None:
+    content = [{"type": "text", "text": "read"}, {"type": "file", "file": file}]
+    body = encode({"model": "m", "messages": [{"role": "user", "content": content}]})
+
+    assert pinned == parse_chat(body).pinned
