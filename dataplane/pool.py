@@ -18,16 +18,21 @@ from dataplane.transport import Transport
 class ProviderPool:
     """Makes providers, and keeps the newest of each name.
 
-    clock: monotonic seconds.
+    clock: monotonic seconds. adapters: which types there are.
     """
 
     def __init__(
-        self, transport: Transport, credentials: Credentials, clock: Callable[[], float]
+        self,
+        transport: Transport,
+        credentials: Credentials,
+        clock: Callable[[], float],
+        adapters: registry.Adapters = registry.ADAPTERS,
     ) -> None:
         """Keep what every provider needs."""
         self._transport = transport
         self._credentials = credentials
         self._clock = clock
+        self._adapters = adapters
         self._made: dict[str, tuple[schema.Provider, Provider]] = {}
 
     def get(self, config: schema.Provider) -> Provider:
@@ -35,12 +40,14 @@ class ProviderPool:
         made = self._made.get(config.name)
         if made is not None and (made[0] is config or made[0] == config):
             return made[1]
-        provider = registry.connect(config, self._transport, self._credentials, self._clock)
+        provider = registry.connect(
+            config, self._transport, self._credentials, self._clock, self._adapters
+        )
         self._made[config.name] = (config, provider)
         return provider
 
     def follow(self, table: schema.Table) -> None:
         """Get ready for a new table, and forget the providers that it no longer has."""
-        registry.preload(provider.type for provider in table.providers.values())
+        registry.preload((each.type for each in table.providers.values()), self._adapters)
         for name in self._made.keys() - table.providers.keys():
             del self._made[name]

@@ -18,7 +18,7 @@ from typing import Any, Self
 from controlplane.table import snapshot
 from controlplane.table.live import LiveTable
 from controlplane.table.schema import Provider, Table
-from dataplane import capabilities, status
+from dataplane import capabilities, registry, status
 from dataplane.admin import AdminPort, ProbePort, Views
 from dataplane.credentials import Credentials
 from dataplane.errors import RequestRejected
@@ -56,7 +56,7 @@ class Sidecar:
     """The data plane. Open it with `async with`; then `drain` before the end.
 
     more_status: what others add to the status document, asked at each request for it.
-    clock: monotonic seconds.
+    clock: monotonic seconds. adapters: the types of providers there are.
     """
 
     def __init__(
@@ -70,6 +70,7 @@ class Sidecar:
         max_connections: int,
         more_status: Callable[[], Mapping[str, Any]],
         clock: Callable[[], float],
+        adapters: registry.Adapters = registry.ADAPTERS,
     ) -> None:
         """Tie the parts together; nothing is opened."""
         self._live = live
@@ -81,7 +82,7 @@ class Sidecar:
         self._clock = clock
         self._recent = RecentRequests()
         self._transport = HttpTransport()
-        self._pool = ProviderPool(self._transport, credentials, clock)
+        self._pool = ProviderPool(self._transport, credentials, clock, adapters)
         self._metrics = ProviderMetrics(clock, time.time)
         live.subscribe(self._metrics.moved)
         events = Events()

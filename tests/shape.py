@@ -100,7 +100,7 @@ def fold(events: Sequence[Mapping[str, Any]]) -> Folded:
     message = folded.message
     for event in events:
         for choice in event.get("choices", ()):
-            folded.finish_reason = choice["finish_reason"] or folded.finish_reason
+            folded.finish_reason = choice.get("finish_reason") or folded.finish_reason
             for key, value in choice["delta"].items():
                 if key == "tool_calls":
                     _fold_calls(message.setdefault(key, []), value)
@@ -151,7 +151,7 @@ def _fold_calls(calls: list[Any], entries: Sequence[Mapping[str, Any]]) -> None:
         call["id"] += entry.get("id", "")
         call["type"] += entry.get("type", "")
         call["function"]["name"] += entry["function"].get("name", "")
-        call["function"]["arguments"] += entry["function"]["arguments"]
+        call["function"]["arguments"] += entry["function"]["arguments"] or ""
 
 
 def _answer(answer: Mapping[str, Any], model: str) -> Iterator[str]:
@@ -277,8 +277,8 @@ def _stream(raw: bytes, model: str, *, asked_usage: bool, dies: bool) -> Iterato
         for key in ("id", "created", "model", "object"):
             if event.get(key) != events[0].get(key):
                 yield f"{key} changes to {event.get(key)!r} in event {at}"
-        last = at == len(events) - 1
-        yield from _chunk_usage(event, asked=asked_usage, last=last, dies=dies)
+        ends = at == len(events) - 1
+        yield from _chunk_usage(event, asked=asked_usage, last=ends, dies=dies)
         for choice in event["choices"]:
             yield from _chunk_choice(choice, choices)
     if not dies and not all(choice.finished for choice in choices.values()):
@@ -390,7 +390,8 @@ def _error_answer(status: int, headers: Mapping[str, str], raw: bytes) -> Iterat
         yield "neither retry-after nor x-should-retry is set"
     document = json.loads(raw)
     yield from _error(document)
-    kind = document.get("error", {}).get("type")
+    error = document.get("error")
+    kind = error.get("type") if isinstance(error, dict) else None
     if kind not in ERROR_TYPES.get(status, {kind}):
         yield f"type {kind!r} does not go with status {status}"
 

@@ -177,12 +177,12 @@ def _shape_message(
     changed = rename_reasoning(message) or changed
     changed = split_content(message, reading.tags) or changed
     given = message.get("tool_calls")
-    if not isinstance(given, list):
-        return False, changed
-    if not given:
-        # An empty list sends the loops of some agents round once more.
+    if not given and "tool_calls" in message:
+        # An empty list sends the loops of some agents round once more; Mistral says null.
         del message["tool_calls"]
         return False, True
+    if not isinstance(given, list):
+        return False, changed
     calls = whole_calls(given, reading.names, seed)
     if reading.request.legacy_functions:
         del message["tool_calls"]

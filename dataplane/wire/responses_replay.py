@@ -25,8 +25,8 @@ Item = dict[str, Any]
 BETWEEN_TEXTS = "\n\n"
 """Stands between the texts of two messages, and of two thoughts, of one answer."""
 
-CALL_KINDS = frozenset({"function_call", "custom_tool_call"})
-"""Items that call a tool."""
+CALL_KINDS = ("function_call", "custom_tool_call")
+"""Items that call a tool. No set: what a server sends as a type may be anything, and is compared."""
 
 _MESSAGE = "message"
 

@@ -16,7 +16,7 @@ from dataplane.wire.failures import PHRASES
 from tests.docs.command_tables import available_types
 from tests.docs.pages import table
 
-_EFFECTS: Mapping[OutcomeKind, str] = {
+EFFECTS: Mapping[OutcomeKind, str] = {
     OutcomeKind.SUCCESS: "a success",
     OutcomeKind.FAILURE: "a failure",
     OutcomeKind.IGNORED: "nothing",
@@ -51,7 +51,7 @@ def policies() -> str:
             PHRASES[error],
             "once" if policy.retries_here else "no",
             "yes" if policy.try_next else "no",
-            _EFFECTS[policy.effect],
+            EFFECTS[policy.effect],
             "upstream's" if policy.shows_message else "ours",
         ]
         for error, policy in POLICIES.items()

@@ -7,11 +7,25 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from tests.docs import command_tables, error_tables, manifest_tables, wire_tables
+from tests.docs import (
+    command_tables,
+    conformance_tables,
+    error_tables,
+    manifest_tables,
+    wire_tables,
+)
 from tests.docs.pages import ROOT, read, sections, with_sections
 
 MADE: Mapping[str, Mapping[str, Callable[[], str]]] = {
     "README.md": {"providers": command_tables.providers},
+    "docs/conformance.md": {
+        "requests-as-unary": conformance_tables.requests_as_unary,
+        "requests-as-stream": conformance_tables.requests_as_stream,
+        "answers-as-unary": conformance_tables.answers_as_unary,
+        "answers-as-stream": conformance_tables.answers_as_stream,
+        "end-to-end": conformance_tables.end_to_end,
+    },
+    "docs/errors.md": {"errors": conformance_tables.errors},
     "docs/manifests.md": {
         "llmprovider": lambda: manifest_tables.fields_of("LLMProvider"),
         "llmroute": lambda: manifest_tables.fields_of("LLMRoute"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from http import HTTPStatus
+from http.client import responses
 from typing import Any
 
 from dataplane.codec import encode
@@ -36,7 +36,7 @@ class Exchange:
 
     def head(self, code: int, headers: Mapping[str, str]) -> None:
         """Write a head."""
-        lines = [f"HTTP/1.1 {code} {HTTPStatus(code).phrase}"]
+        lines = [f"HTTP/1.1 {code} {responses.get(code, 'Unknown')}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         self.write("\r\n".join([*lines, "", ""]).encode())
 

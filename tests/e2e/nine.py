@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
+import httpx2 as httpx
 import openai
 
 from controlplane.table.schema import (
@@ -17,12 +17,14 @@ from controlplane.table.schema import (
     Model,
     Provider,
     ProviderType,
+    RetryPolicy,
     Route,
     StrategyName,
     Table,
     Target,
     index_models,
 )
+from dataplane import registry
 from tests import shape
 from tests.doubles import anthropic, bedrock, ollama
 from tests.doubles.anthropic import AnthropicDouble
@@ -162,7 +164,9 @@ def of_vendor(kind: ProviderType, double: Upstream) -> Entrance:
     )
 
 
-def table_of(routes: Mapping[str, Sequence[tuple[Provider, str]]]) -> Table:
+def table_of(
+    routes: Mapping[str, Sequence[tuple[Provider, str]]], *, retry: RetryPolicy = RETRY
+) -> Table:
     """A table of routes, each over providers and the model there, in order of priority."""
     made: dict[str, Route] = {}
     for name, places in routes.items():
@@ -178,7 +182,7 @@ def table_of(routes: Mapping[str, Sequence[tuple[Provider, str]]]) -> Table:
         )
         strategy = StrategyName.PRIORITY_WITH_FALLBACK
         made[name] = Route(
-            name=name, models=(name,), strategy=strategy, targets=targets, retry=RETRY
+            name=name, models=(name,), strategy=strategy, targets=targets, retry=retry
         )
     exact, prefixes, wildcard = index_models(made)
     return Table(
@@ -281,11 +285,13 @@ class Caller:
 
 
 @asynccontextmanager
-async def calling(table: Table) -> AsyncIterator[Caller]:
+async def calling(
+    table: Table, *, adapters: registry.Adapters = registry.ADAPTERS
+) -> AsyncIterator[Caller]:
     """Run a sidecar over the table, with a client before it."""
     ear = Ear()
     async with AsyncExitStack() as stack:
-        rig = await stack.enter_async_context(running(table, environ=SECRETS))
+        rig = await stack.enter_async_context(running(table, environ=SECRETS, adapters=adapters))
         http = await stack.enter_async_context(httpx.AsyncClient(transport=ear))
         client = openai.AsyncOpenAI(
             base_url=rig.base_url, api_key="unused", max_retries=0, http_client=http

@@ -14,6 +14,7 @@ import aiohttp
 
 from controlplane.table.live import LiveTable
 from controlplane.table.schema import Table
+from dataplane import registry
 from dataplane.credentials import Credentials
 from dataplane.handlers import Limits
 from dataplane.sidecar import Ports, Sidecar
@@ -59,6 +60,7 @@ async def running(
     max_in_flight: int = 512,
     max_connections: int = 1024,
     probe: bool = False,
+    adapters: registry.Adapters = registry.ADAPTERS,
 ) -> AsyncIterator[Rig]:
     """Run a sidecar over the table, and end it with the block."""
     live = LiveTable(random=random.random)
@@ -74,6 +76,7 @@ async def running(
         max_connections=max_connections,
         more_status=dict,
         clock=time.monotonic,
+        adapters=adapters,
     )
     async with (
         sidecar,

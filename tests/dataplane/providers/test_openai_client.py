@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
+import openai
 import pytest
 from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
@@ -12,6 +14,12 @@ from dataplane.codec import decode
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 FOLDERS = ("openai", "azure_openai", "vllm", "ovhcloud", "scaleway", "mistral")
+
+# Finishes that the client takes for its caller's business.
+_REFUSES: Mapping[str, type[Exception]] = {
+    "length": openai.LengthFinishReasonError,
+    "content_filter": openai.ContentFilterFinishReasonError,
+}
 
 
 def _files(kind: str, ending: str) -> list[Path]:
@@ -34,6 +42,11 @@ def test_the_client_adds_a_stream_up(path: Path) -> None:
         chunk = ChatCompletionChunk.model_validate(decode(event.removeprefix(b"data: ")))
         state.handle_chunk(chunk)
     if not ended_well:
+        return
+    finish = state.current_completion_snapshot.choices[0].finish_reason
+    if refused := _REFUSES.get(finish):
+        with pytest.raises(refused):
+            state.get_final_completion()
         return
 
     completion = state.get_final_completion()
