@@ -133,9 +133,9 @@ async def _until_stopped(
         if on_ready is not None:
             on_ready(sidecar.ports)
         # What exists now lives for ever: the collector need not look at it again.
-        gc.collect()
         gc.freeze()
         gc.set_threshold(_GC_THRESHOLD, 20, 100)
+        gc.enable()
         await stop.wait()
         log.info("stopping: running requests get %g s", settings.drain_s)
         left = await sidecar.drain(lame_duck_s=settings.lame_duck_s, drain_s=settings.drain_s)
