@@ -47,6 +47,13 @@ class RequestOutcome(StrEnum):
     DRAINED = "drained"
 
 
+# Members by a name of their own: looking one up in its class costs more than comparing it.
+_SERVED = Decision.SERVED
+_CANCELLED = Decision.CANCELLED
+_TOO_LATE = Decision.TOO_LATE
+_CLIENT_CANCELLED = RequestOutcome.CLIENT_CANCELLED
+
+
 class DelaySource(StrEnum):
     """Who chose a pause before a retry: our own back-off, or the upstream's Retry-After."""
 
@@ -203,16 +210,16 @@ class FlightRecord:
         self._flying.discard(leg)
         if not self._flying:
             self._busy_s += ended_s - self._busy_from_s
-        if decision is Decision.SERVED:
+        if decision is _SERVED:
             self._served = leg
             self.provider, self.upstream_model = leg.provider, leg.model
             self._step(leg.provider, decision.value)
-        elif decision is Decision.CANCELLED:
+        elif decision is _CANCELLED:
             self._step(leg.provider, decision.value)
         else:
             self.wasted_s += ended_s - leg.started_s
             self.last_error_type = error_type or "_OTHER"
-            if decision is Decision.TOO_LATE:
+            if decision is _TOO_LATE:
                 self.error_type = self.last_error_type
             self._step(leg.provider, self.last_error_type)
 
@@ -229,13 +236,14 @@ class FlightRecord:
         """
         if self._ended_s is not None:
             return False
-        for leg in tuple(self._flying):
-            leg.end(Decision.CANCELLED)
+        if self._flying:
+            for leg in tuple(self._flying):
+                leg.end(_CANCELLED)
         self._ended_s = self.clock.now_s()
         self._wake(self._ended_s)
         self.outcome = outcome
         self.status = status
-        if outcome is RequestOutcome.CLIENT_CANCELLED:
+        if outcome is _CLIENT_CANCELLED:
             self.error_type = ""
         elif error_type:
             self.error_type = error_type

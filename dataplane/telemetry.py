@@ -5,9 +5,17 @@ OpenTelemetry is imported and `NoTelemetry` keeps the flight records that the lo
 Telemetry parses nothing: facts come from what the providers have read anyway. No call here raises
 into a request or waits for a collector.
 
-The files beside it: `telemetry_names` (constants), `telemetry_attributes` (facts to attributes,
-pure), `telemetry_settings` (the environment), `telemetry_export` (queue and exporter),
-`telemetry_sdk` (the SDK's objects), `telemetry_door` and `telemetry_spans` (spans).
+The files beside it, by what they do:
+
+- told: `telemetry_names` (constants), `telemetry_attributes` (facts to attributes, pure);
+- asked for: `telemetry_settings` (the environment), `telemetry_start` (what is built of it);
+- on the request path: `telemetry_traces`, `telemetry_spans`, `telemetry_tracer`,
+  `telemetry_sampling`, `telemetry_w3c` (contexts in headers), `telemetry_records` (spans),
+  `telemetry_guard` (strangers' mistakes);
+- in the thread that exports: `telemetry_export` (queue), `telemetry_limits`,
+  `telemetry_protobuf` and `telemetry_json` (encoders), `telemetry_http` (sender);
+- OpenTelemetry's own, loaded if something else is asked for: `telemetry_door` (its API),
+  `telemetry_sdk`.
 """
 
 from __future__ import annotations
@@ -168,7 +176,8 @@ def build(
     """Build telemetry as the OTEL_* variables ask for it.
 
     Call it in the process that serves, after any fork. Raises SettingsError for a value that
-    cannot be meant. Without an exporter or an endpoint nothing of OpenTelemetry is imported.
+    cannot be meant. Nothing of OpenTelemetry is imported without an exporter or an endpoint, nor
+    for OTLP over HTTP with the common settings.
     """
     export = plan(environ, settings)
     if export is None:
@@ -177,10 +186,10 @@ def build(
         logger.warning("telemetry: %s", warning)
     if export.exporter is None and "opentelemetry.sdk.trace" not in sys.modules:
         return NoTelemetry(clock)
-    # The SDK costs 100 ms and 25 MB; only those who use it pay.
-    from dataplane.telemetry_sdk import start  # noqa: PLC0415
+    # Only those who export pay for what does it.
+    from dataplane.telemetry_start import start  # noqa: PLC0415
 
-    return start(export, version=version, settings=settings, clock=clock)
+    return start(export, environ, version=version, settings=settings, clock=clock)
 
 
 class NoTelemetry:

@@ -52,7 +52,13 @@ _USAGE = (
     (names.USAGE_CACHE_WRITE, "cache_write_tokens"),
     (names.USAGE_REASONING, "reasoning_tokens"),
 )
-_OPENAI_TYPES = frozenset({ProviderType.OPENAI, ProviderType.AZURE_OPENAI})
+# Members by a name of their own: looking one up in its class costs more than comparing it.
+_AZURE = ProviderType.AZURE_OPENAI
+_BEDROCK = ProviderType.AWS_BEDROCK
+_CHAT = Operation.CHAT
+_EMBEDDINGS = Operation.EMBEDDINGS
+_TOO_LATE = Decision.TOO_LATE
+_OPENAI_TYPES = frozenset({ProviderType.OPENAI, _AZURE})
 
 
 def clean_text(text: str, limit: int = MAX_TEXT_CHARS) -> str:
@@ -67,9 +73,8 @@ def clean_text(text: str, limit: int = MAX_TEXT_CHARS) -> str:
 
 def as_int(value: Any) -> int | None:
     """Give an int of 64 bits, or None for anything else (True is no number)."""
-    if isinstance(value, int) and not isinstance(value, bool) and -_MAX_INT <= value < _MAX_INT:
-        return value
-    return None
+    # Not isinstance: a bool is an int, too.
+    return value if type(value) is int and -_MAX_INT <= value < _MAX_INT else None
 
 
 def as_double(value: Any) -> float | None:
@@ -185,17 +190,17 @@ def attempt_start(
     if request.stream:
         attributes[names.REQUEST_STREAM] = True
     _put_parameters(attributes, body)
-    if request.operation is Operation.EMBEDDINGS:
+    if request.operation is _EMBEDDINGS:
         encoding = body.get("encoding_format")
         if isinstance(encoding, str) and encoding in _ENCODINGS:
             attributes[names.REQUEST_ENCODINGS] = (encoding,)
     if provider.type in _OPENAI_TYPES:
-        if request.operation is Operation.CHAT:
+        if request.operation is _CHAT:
             attributes[names.OPENAI_API] = "chat_completions"
         tier = as_word(body.get("service_tier"))
         if tier is not None and tier != "auto":
             attributes[names.OPENAI_REQUEST_TIER] = tier
-    if provider.type is ProviderType.AZURE_OPENAI:
+    if provider.type is _AZURE:
         attributes[names.AZURE_NAMESPACE] = names.AZURE_NAMESPACE_VALUE
     return attributes
 
@@ -218,9 +223,9 @@ def attempt_end(
     if request_id:
         request_id = clean_text(request_id, MAX_HEADER_CHARS)
         attributes[names.PROVIDER_REQUEST_ID] = request_id
-        if provider.type is ProviderType.AZURE_OPENAI:
+        if provider.type is _AZURE:
             attributes[names.AZURE_REQUEST_ID] = request_id
-        elif provider.type is ProviderType.AWS_BEDROCK:
+        elif provider.type is _BEDROCK:
             attributes[names.AWS_REQUEST_ID] = request_id
     if failure is not None:
         attributes[names.ERROR_TYPE] = error_type(failure)
@@ -289,7 +294,7 @@ def _finish_reasons(
     request: Request, decision: Decision, facts: ResponseFacts | None
 ) -> Sequence[str]:
     reasons = facts.finish_reasons if facts is not None else {}
-    if decision is not Decision.TOO_LATE:
+    if decision is not _TOO_LATE:
         return tuple(clean_text(reasons[index], 64) for index in sorted(reasons))
     # The answer had begun: each choice that has no reason yet was due one.
     choices = as_int(request.body.get("n")) or 1

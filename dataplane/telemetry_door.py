@@ -1,12 +1,17 @@
-"""The calls to OpenTelemetry that happen on the request path, none of which may cost a request."""
+"""The calls to OpenTelemetry's API that happen on the request path, none of which may cost one.
+
+Only loaded where something of a stranger's is asked for: a propagator that is not W3C's, or a
+provider that an instrumenting launcher has made global before us.
+"""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import entry_points
 
 from opentelemetry import trace  # noqa: TID251 - part of the door
 from opentelemetry.context import Context  # noqa: TID251 - as above
+from opentelemetry.propagators.composite import CompositePropagator  # noqa: TID251 - as above
 from opentelemetry.propagators.textmap import Getter, TextMapPropagator  # noqa: TID251 - as above
 from opentelemetry.trace import (  # noqa: TID251 - as above
     Link,
@@ -17,95 +22,181 @@ from opentelemetry.trace import (  # noqa: TID251 - as above
 )
 
 from dataplane.telemetry_attributes import Attributes
-
-logger = logging.getLogger(__name__)
+from dataplane.telemetry_guard import Guard
+from dataplane.telemetry_records import Kind, SpanContext, SpanEvent, SpanRecord
+from dataplane.telemetry_settings import SettingsError
+from dataplane.telemetry_w3c import Inbound
 
 NO_CONTEXT = Context()
 """The empty context: neither a parent nor baggage. Passed wherever the current one would be."""
 
+_NOWHERE = SpanContext("", "", 0, "", remote=False)
+"""Of a span that could not be started: no trace to tell of, nothing to pass on."""
 
-class Door:
-    """A tracer and a propagator, guarded.
 
-    A propagator, sampler or processor may be a stranger's, so each call is guarded: what it
-    raises is counted in `errors`, told once, and the request goes on without that piece.
-    """
+def propagator(chosen: Sequence[str]) -> TextMapPropagator:
+    """Load propagators by the names of OTEL_PROPAGATORS. Raises SettingsError."""
+    found: list[TextMapPropagator] = []
+    for name in chosen:
+        matching = tuple(entry_points(group="opentelemetry_propagator", name=name))
+        if not matching:
+            raise SettingsError(f'OTEL_PROPAGATORS: "{name}" is unknown or not installed')
+        try:
+            found.append(matching[0].load()())
+        except (ImportError, AttributeError) as error:
+            raise SettingsError(f'OTEL_PROPAGATORS: "{name}" cannot be loaded: {error}') from error
+    return CompositePropagator(found)
 
-    def __init__(self, tracer: Tracer, propagator: TextMapPropagator) -> None:
-        """Use this tracer and propagator."""
-        self._tracer = tracer
+
+def api_context(context: SpanContext) -> trace.SpanContext:
+    """Give the API's form of a context."""
+    return trace.SpanContext(
+        int(context.trace_id, 16),
+        int(context.span_id, 16),
+        context.remote,
+        trace.TraceFlags(context.flags),
+        trace.TraceState.from_header([context.state]),
+    )
+
+
+class ApiPropagation:
+    """Propagators of the API, guarded. Baggage is kept as their context."""
+
+    def __init__(self, propagator: TextMapPropagator, guard: Guard) -> None:
+        """Use this propagator."""
         self._propagator = propagator
-        self.errors = 0
+        self._guard = guard
+
+    def extract(self, headers: Mapping[str, str]) -> Inbound:
+        """Read the caller's context; an empty one if there is none or it cannot be read."""
+        try:
+            context = self._propagator.extract(headers, NO_CONTEXT, _HEADERS)
+            found = trace.get_current_span(context).get_span_context()
+            return Inbound(_own(found) if found.is_valid else None, context)
+        except Exception as error:  # noqa: BLE001 - see Guard
+            self._guard.note(error)
+            return Inbound(None, NO_CONTEXT)
+
+    def inject(self, context: SpanContext, baggage: object) -> Mapping[str, str]:
+        """Give the headers that carry a context, with lower-case names."""
+        if not context.trace_id:
+            return {}
+        carrier: dict[str, str] = {}
+        base = baggage if isinstance(baggage, Context) else NO_CONTEXT
+        span = trace.NonRecordingSpan(api_context(context))
+        try:
+            self._propagator.inject(carrier, trace.set_span_in_context(span, base))
+        except Exception as error:  # noqa: BLE001 - see Guard
+            self._guard.note(error)
+            return {}
+        return {name.lower(): value for name, value in carrier.items()}
+
+
+class ApiRecord(SpanRecord):
+    """The record of a span that another's provider keeps."""
+
+    __slots__ = ("span",)
+
+    def __init__(self, span: Span, name: str, kind: Kind, start_ns: int) -> None:
+        """Follow a started span: its attributes are already there."""
+        context = _own(span.get_span_context())
+        super().__init__(name, kind, context, parent=None, attributes={}, start_ns=start_ns)
+        self.span = span
+
+
+class ApiTracer:
+    """A tracer of the API, guarded: what it raises is counted, and the request goes on."""
+
+    def __init__(self, tracer: Tracer, guard: Guard) -> None:
+        """Use this tracer."""
+        self._tracer = tracer
+        self._guard = guard
+
+    def decide(self, inbound: Inbound) -> None:
+        """Leave it to the provider's sampler, which sees the attributes."""
 
     def start(
         self,
         name: str,
-        kind: SpanKind,
-        parent: Context,
-        attributes: Attributes,
+        decided: SpanContext | None,
+        inbound: Inbound,
         *,
+        attributes: Attributes,
         start_ns: int,
-        links: Sequence[Link] = (),
-    ) -> Span:
-        """Start a span, or give the invalid one."""
-        try:
-            return self._tracer.start_span(
-                name, parent, kind, attributes, links, start_time=start_ns
-            )
-        except Exception as error:  # noqa: BLE001 - see the class
-            self._note(error)
-            return trace.INVALID_SPAN
+        links: Sequence[SpanContext],
+    ) -> SpanRecord:
+        """Start a server span, or follow the invalid one."""
+        parent = inbound.baggage if isinstance(inbound.baggage, Context) else NO_CONTEXT
+        linked = [Link(api_context(link)) for link in links]
+        return self._start(
+            name, Kind.SERVER, parent, attributes=attributes, start_ns=start_ns, links=linked
+        )
 
-    def event(self, span: Span, name: str, attributes: Attributes, at_ns: int) -> None:
-        """Add an event."""
-        try:
-            span.add_event(name, attributes, at_ns)
-        except Exception as error:  # noqa: BLE001 - see the class
-            self._note(error)
+    def child(
+        self, name: str, parent: SpanRecord, attributes: Attributes, start_ns: int
+    ) -> SpanRecord:
+        """Start a client span, or follow the invalid one."""
+        assert isinstance(parent, ApiRecord), "started by this tracer"
+        above = trace.set_span_in_context(parent.span, NO_CONTEXT)
+        return self._start(
+            name, Kind.CLIENT, above, attributes=attributes, start_ns=start_ns, links=()
+        )
 
-    def finish(
+    def new_span_id(self) -> str:
+        """Give the invalid id: here each attempt has a span of its own."""
+        return trace.format_span_id(trace.INVALID_SPAN_ID)
+
+    def end(self, record: SpanRecord) -> None:
+        """Set events, the last attributes and the status, and end the span whatever happens."""
+        assert isinstance(record, ApiRecord), "started by this tracer"
+        span = record.span
+        try:
+            for event in record.events:
+                _add(span, event)
+            span.set_attributes(record.attributes)
+            if record.failed:
+                span.set_status(StatusCode.ERROR, record.description or None)
+        except Exception as error:  # noqa: BLE001 - see Guard
+            self._guard.note(error)
+        try:
+            span.end(record.end_ns)
+        except Exception as error:  # noqa: BLE001 - see Guard
+            self._guard.note(error)
+
+    def _start(
         self,
-        span: Span,
-        attributes: Attributes,
-        end_ns: int,
+        name: str,
+        kind: Kind,
+        parent: Context,
         *,
-        failed: bool,
-        description: str | None,
-    ) -> None:
-        """Set the last attributes and the status, and end the span whatever becomes of them."""
+        attributes: Attributes,
+        start_ns: int,
+        links: Sequence[Link],
+    ) -> SpanRecord:
         try:
-            span.set_attributes(attributes)
-            if failed:
-                span.set_status(StatusCode.ERROR, description)
-        except Exception as error:  # noqa: BLE001 - see the class
-            self._note(error)
-        try:
-            span.end(end_ns)
-        except Exception as error:  # noqa: BLE001 - see the class
-            self._note(error)
+            span = self._tracer.start_span(
+                name, parent, SpanKind[kind.name], attributes, links, start_time=start_ns
+            )
+        except Exception as error:  # noqa: BLE001 - see Guard
+            self._guard.note(error)
+            span = trace.INVALID_SPAN
+        return ApiRecord(span, name, kind, start_ns)
 
-    def extract(self, headers: Mapping[str, str]) -> Context:
-        """Read the caller's context; an empty one if there is none or it cannot be read."""
-        try:
-            return self._propagator.extract(headers, NO_CONTEXT, _HEADERS)
-        except Exception as error:  # noqa: BLE001 - see the class
-            self._note(error)
-            return NO_CONTEXT
 
-    def inject(self, context: Context) -> Mapping[str, str]:
-        """Give the headers that carry a context, with lower-case names."""
-        carrier: dict[str, str] = {}
-        try:
-            self._propagator.inject(carrier, context)
-        except Exception as error:  # noqa: BLE001 - see the class
-            self._note(error)
-            return {}
-        return {name.lower(): value for name, value in carrier.items()}
+def _add(span: Span, event: SpanEvent) -> None:
+    span.add_event(event.name, event.attributes, event.at_ns)
 
-    def _note(self, error: Exception) -> None:
-        self.errors += 1
-        if self.errors == 1:
-            logger.warning("telemetry: %s in OpenTelemetry, counted from now on", type(error))
+
+def _own(context: trace.SpanContext) -> SpanContext:
+    if not context.is_valid:
+        return _NOWHERE
+    return SpanContext(
+        trace.format_trace_id(context.trace_id),
+        trace.format_span_id(context.span_id),
+        int(context.trace_flags),
+        context.trace_state.to_header(),
+        context.is_remote,
+    )
 
 
 class _HeaderGetter(Getter[Mapping[str, str]]):

@@ -1,8 +1,8 @@
 """The way of ended spans out of the process: a bounded queue, one thread, a quiet voice.
 
-A queue of our own instead of the SDK's batch processor, for two reasons: it knows exactly how many
-spans were dropped, and its end can be bounded (the SDK's blocks for 30 s when the collector is
-away, and offers no way to pass a limit).
+A queue of our own instead of the SDK's batch processor: it takes records rather than the SDK's
+spans, it knows exactly how many were dropped, and its end can be bounded (the SDK's blocks for
+30 s when the collector is away, and offers no way to pass a limit).
 """
 
 from __future__ import annotations
@@ -13,19 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 
-from opentelemetry.context import (  # noqa: TID251 - part of the door
-    _SUPPRESS_INSTRUMENTATION_KEY,
-    Context,
-    attach,
-    detach,
-    set_value,
-)
-from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor  # noqa: TID251 - as above
-from opentelemetry.sdk.trace.export import (  # noqa: TID251 - as above
-    SpanExporter,
-    SpanExportResult,
-)
-
+from dataplane.telemetry_records import Exporter, SpanRecord
 from dataplane.telemetry_settings import QueueLimits
 
 logger = logging.getLogger(__name__)
@@ -91,6 +79,14 @@ class ExportLog(logging.Handler):
         finally:
             self.release()
 
+    def trouble(self, text: str) -> None:
+        """Tell of a try that failed, as an exporter of OpenTelemetry's would by its logger."""
+        self.acquire()
+        try:
+            self._say(text, failing=True)
+        finally:
+            self.release()
+
     def succeeded(self) -> None:
         """Note an export that worked; says so if the one before did not."""
         self.acquire()
@@ -119,19 +115,19 @@ class ExportLog(logging.Handler):
         logger.warning("telemetry: %s%s%s", text[:300], self._where, more)
 
 
-class SpanQueue(SpanProcessor):
+class SpanQueue:
     """Ended spans on their way to an exporter.
 
-    `on_end` never waits: when the queue is full the oldest span is dropped and counted. At all
+    `put` never waits: when the queue is full the oldest span is dropped and counted. At all
     times ended = exported + failed + dropped + those still queued or under way.
     """
 
-    def __init__(self, exporter: SpanExporter, limits: QueueLimits, log: ExportLog) -> None:
+    def __init__(self, exporter: Exporter, limits: QueueLimits, log: ExportLog) -> None:
         """Start the thread. It is a daemon: it never keeps the process alive."""
         self._exporter = exporter
         self._limits = limits
         self._log = log
-        self._spans: deque[ReadableSpan] = deque()
+        self._spans: deque[SpanRecord] = deque()
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._stopping = False
@@ -144,24 +140,19 @@ class SpanQueue(SpanProcessor):
         self._worker = threading.Thread(target=self._work, name="telemetry-export", daemon=True)
         self._worker.start()
 
-    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Do nothing: only ended spans count."""
-
-    def on_end(self, span: ReadableSpan) -> None:
-        """Queue a sampled span."""
-        context = span.context
-        if context is None or not context.trace_flags.sampled:
-            return
+    def put(self, record: SpanRecord) -> None:
+        """Queue an ended span."""
         with self._lock:
             self._ended += 1
             if self._stopping:
                 self._dropped += 1
                 return
-            if len(self._spans) >= self._limits.max_queue:
-                self._spans.popleft()
+            spans = self._spans
+            if len(spans) >= self._limits.max_queue:
+                spans.popleft()
                 self._dropped += 1
-            self._spans.append(span)
-            full = len(self._spans) >= self._limits.batch
+            spans.append(record)
+            full = len(spans) >= self._limits.batch
         if full and not self._wake.is_set():
             self._wake.set()
 
@@ -176,12 +167,6 @@ class SpanQueue(SpanProcessor):
                 "queued": len(self._spans) + self._under_way,
             }
 
-    def shutdown(self) -> None:
-        """Stop taking spans and let the thread send the rest; does not wait for it."""
-        with self._lock:
-            self._stopping = True
-        self._wake.set()
-
     async def close(self, flush_s: float) -> bool:
         """Send the rest for at most `flush_s` seconds, then give up on it and count it as dropped.
 
@@ -189,7 +174,9 @@ class SpanQueue(SpanProcessor):
         """
         loop = asyncio.get_running_loop()
         done = asyncio.Event()
-        self.shutdown()
+        with self._lock:
+            self._stopping = True
+        self._wake.set()
 
         def wait() -> None:
             self._worker.join(flush_s)
@@ -226,7 +213,7 @@ class SpanQueue(SpanProcessor):
             if stopping:
                 return
 
-    def _take(self, least: int) -> list[ReadableSpan]:
+    def _take(self, least: int) -> list[SpanRecord]:
         with self._lock:
             count = min(len(self._spans), self._limits.batch)
             if count < least:
@@ -235,15 +222,12 @@ class SpanQueue(SpanProcessor):
             self._under_way = count
             return batch
 
-    def _export(self, batch: list[ReadableSpan]) -> None:
-        token = attach(set_value(_SUPPRESS_INSTRUMENTATION_KEY, value=True))
+    def _export(self, batch: list[SpanRecord]) -> None:
         try:
-            succeeded = self._exporter.export(batch) is SpanExportResult.SUCCESS
+            succeeded = self._exporter.export(batch)
         except Exception as error:  # noqa: BLE001 - the loop outlives any exporter's mistake
             self._log.failed(f"exporting spans raised {type(error).__name__}")
             succeeded = False
-        finally:
-            detach(token)
         with self._lock:
             self._under_way = 0
             if succeeded:

@@ -43,6 +43,7 @@ _LIMITS: Mapping[str, str] = {
 }
 _DEFAULT_ENDPOINTS: Mapping[str, str] = {
     "http/protobuf": "http://localhost:4318",
+    "http/json": "http://localhost:4318",
     "grpc": "http://localhost:4317",
 }
 
@@ -108,7 +109,7 @@ class ExportPlan:
     exporter: None if nothing is asked for; only a provider that is already global is used then.
     endpoint: the whole URL of the traces' endpoint. headers: as written, undecoded.
     timeout_s: of one export with its retries. certificate, client_key, client_certificate: file
-    names, empty if unset. limits: arguments of the SDK's SpanLimits, -1 for no limit.
+    names, empty if unset. limits: by the arguments of the SDK's SpanLimits, -1 for no limit.
     resource: the attributes of OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME over ours.
     warnings: to be logged at start.
     """
@@ -217,7 +218,8 @@ def _protocol(environ: Mapping[str, str]) -> str:
     protocol = _otlp(environ, "PROTOCOL") or "http/protobuf"
     if protocol not in _DEFAULT_ENDPOINTS:
         raise SettingsError(
-            f'OTEL_EXPORTER_OTLP_PROTOCOL: "{protocol}" is unknown; use http/protobuf or grpc'
+            f'OTEL_EXPORTER_OTLP_PROTOCOL: "{protocol}" is unknown; use http/protobuf,'
+            " http/json or grpc"
         )
     return protocol
 

@@ -1,22 +1,19 @@
-"""Spans over OpenTelemetry's tracer: one for the request, one for each attempt.
+"""Spans of requests: one for the request itself, one for each attempt.
 
-Attributes go in as one dict at the start and one before the end, since each single call to the
-SDK costs as much as five attributes in a dict. Span times are taken from one reading of the wall
-clock and the monotonic clock after it. No span is ever current: parents are passed explicitly.
+A span that is not exported has ids and nothing else: no attribute of it is ever put together.
+Span times are taken from one reading of the wall clock and the monotonic clock after it. No span
+is ever current: parents are passed explicitly.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-
-from opentelemetry import trace  # noqa: TID251 - part of the door
-from opentelemetry.context import Context  # noqa: TID251 - as above
-from opentelemetry.trace import Span, SpanKind  # noqa: TID251 - as above
+from dataclasses import dataclass
 
 from controlplane.table.outcome import SkipReason
 from controlplane.table.schema import Provider, ProviderType, Target
 from dataplane import telemetry_names as names
-from dataplane.errors import ErrorClass, UpstreamFailed
+from dataplane.errors import UpstreamFailed
 from dataplane.flight import Decision, DelaySource, FlightLeg, FlightRecord, RequestOutcome
 from dataplane.provider import Operation, Request, ResponseFacts
 from dataplane.telemetry import AttemptSpan
@@ -28,8 +25,10 @@ from dataplane.telemetry_attributes import (
     error_type,
     request_end,
 )
-from dataplane.telemetry_door import NO_CONTEXT, Door
+from dataplane.telemetry_records import SAMPLED, SpanContext, SpanEvent, SpanRecord
 from dataplane.telemetry_settings import TelemetrySettings
+from dataplane.telemetry_tracer import Tracer
+from dataplane.telemetry_w3c import Propagation
 
 MAX_EVENTS = 16
 """Events on a server span; what goes beyond is in its counts."""
@@ -46,50 +45,57 @@ _FAILED = frozenset(
 _JOINS_TRACES = frozenset({ProviderType.OLLAMA, ProviderType.VLLM})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Common:
+    """What all spans are made with."""
+
+    tracer: Tracer
+    propagation: Propagation
+    settings: TelemetrySettings
+
+
 class TracedRequest:
     """A request span; see `dataplane.telemetry.RequestSpan`."""
 
-    __slots__ = ("_door", "_events", "_given", "_inbound", "_open", "_settings", "_span", "flight")
+    __slots__ = ("_baggage", "_common", "_context", "_given", "_open", "_record", "flight")
 
     def __init__(
         self,
-        door: Door,
-        settings: TelemetrySettings,
+        common: Common,
         flight: FlightRecord,
-        span: Span,
+        context: SpanContext,
         *,
-        inbound: Context,
+        record: SpanRecord | None,
+        baggage: object,
         given: Mapping[str, str],
     ) -> None:
         """Take over a started span.
 
-        inbound: the caller's context, for its baggage. given: attributes from mapped headers.
+        record: None if it is not exported. baggage: the caller's, as the propagation keeps it.
+        given: attributes from mapped headers.
         """
-        self._door = door
-        self._settings = settings
-        self._span = span
-        self._inbound = inbound
+        self._common = common
+        self._context = context
+        self._record = record
+        self._baggage = baggage
         self._given = given
-        self._events = 0
         self._open: list[TracedAttempt] = []
         self.flight = flight
 
     @property
     def trace_id(self) -> str:
         """32 hex digits."""
-        context = self._span.get_span_context()
-        return trace.format_trace_id(context.trace_id) if context.is_valid else ""
+        return self._context.trace_id
 
     @property
     def span_id(self) -> str:
         """16 hex digits."""
-        context = self._span.get_span_context()
-        return trace.format_span_id(context.span_id) if context.is_valid else ""
+        return self._context.span_id
 
     @property
     def recording(self) -> bool:
         """Whether the span will be exported."""
-        return self._span.get_span_context().trace_flags.sampled
+        return self._context.flags & SAMPLED != 0
 
     def matched(self, route: str, model: str, generation: int, *, stream: bool) -> None:
         """Note the route."""
@@ -98,45 +104,39 @@ class TracedRequest:
     def skipped(self, provider: str, reason: SkipReason, reopen_in_s: float | None = None) -> None:
         """Note a target that was not tried."""
         self.flight.skipped(provider, reason)
+        if self._record is None:
+            return
         attributes: Attributes = {names.ENDPOINT: provider, names.REASON: reason.value}
         reopen = as_double(reopen_in_s)
         if reopen is not None:
             attributes[names.REOPEN_IN] = reopen
-        self._event(names.EVENT_SKIPPED, attributes)
+        self._event(self._record, names.EVENT_SKIPPED, attributes)
 
     def retrying(self, provider: str, delay_s: float, source: DelaySource) -> None:
         """Note a pause."""
         self.flight.retrying(delay_s)
+        if self._record is None:
+            return
         attributes: Attributes = {names.ENDPOINT: provider, names.SOURCE: source.value}
         delay = as_double(delay_s)
         if delay is not None:
             attributes[names.DELAY] = delay
-        self._event(names.EVENT_RETRY, attributes)
+        self._event(self._record, names.EVENT_RETRY, attributes)
 
     def attempt(
         self, provider: Provider, target: Target, request: Request, number: int
     ) -> AttemptSpan:
         """Begin a provider call as a child of this span."""
         leg = self.flight.attempt(provider.name, target.model)
-        attributes = attempt_start(
-            provider, target, request, route=self.flight.route, number=number
-        )
-        conversation = self._given.get(names.CONVERSATION_ID)
-        if conversation is not None:
-            attributes[names.CONVERSATION_ID] = conversation
-            if self._settings.compat:
-                attributes[names.SESSION_ID] = conversation
-        if self._settings.openinference:
-            embeds = request.operation is Operation.EMBEDDINGS
-            attributes[names.OPENINFERENCE_KIND] = "EMBEDDING" if embeds else "LLM"
-        span = self._door.start(
-            f"{request.operation.value} {target.model}".rstrip(),
-            SpanKind.CLIENT,
-            trace.set_span_in_context(self._span, NO_CONTEXT),
-            attributes,
-            start_ns=self.at_ns(leg.started_s),
-        )
-        attempt = TracedAttempt(self, span, leg, provider, request)
+        record = None
+        if self._record is not None:
+            record = self._common.tracer.child(
+                f"{request.operation.value} {target.model}".rstrip(),
+                self._record,
+                self._attempt_attributes(provider, target, request, number),
+                self.at_ns(leg.started_s),
+            )
+        attempt = TracedAttempt(self, record, leg, provider, request)
         self._open.append(attempt)
         return attempt
 
@@ -146,69 +146,79 @@ class TracedRequest:
 
     def end(self, outcome: RequestOutcome, status: int | None, error_type: str = "") -> None:
         """End the span, and what is open below it."""
-        for attempt in tuple(self._open):
-            attempt.end(Decision.CANCELLED)
-        if not self.flight.end(outcome, status, error_type):
+        if self._open:
+            for attempt in tuple(self._open):
+                attempt.end(Decision.CANCELLED)
+        flight = self.flight
+        record = self._record
+        if not flight.end(outcome, status, error_type) or record is None:
             return
-        attributes: Attributes = {}
-        if self._span.is_recording():
-            attributes = request_end(self.flight)
+        attributes = request_end(flight)
+        if self._given:
             attributes.update(self._given)
-            if self._settings.compat and names.CONVERSATION_ID in self._given:
+            if self._common.settings.compat and names.CONVERSATION_ID in self._given:
                 attributes[names.SESSION_ID] = self._given[names.CONVERSATION_ID]
-        self._door.finish(
-            self._span,
-            attributes,
-            self.at_ns(self.flight.started_s + self.flight.duration_s),
-            failed=bool(self.flight.error_type),
-            description=None,
-        )
+            for name in self._given:
+                # What is set again counts as set last, which matters to a limit.
+                record.attributes.pop(name, None)
+        record.attributes.update(attributes)
+        record.failed = bool(flight.error_type)
+        record.end_ns = self.at_ns(flight.started_s + flight.duration_s)
+        self._common.tracer.end(record)
 
     def at_ns(self, now_s: float) -> int:
         """Wall-clock nanoseconds of a monotonic moment of this request."""
-        return self.flight.started_ns + round((now_s - self.flight.started_s) * 1e9)
+        flight = self.flight
+        return flight.started_ns + round((now_s - flight.started_s) * 1e9)
 
-    def headers_for(self, span: Span, provider: Provider) -> Mapping[str, str]:
+    def headers_for(self, record: SpanRecord | None, provider: Provider) -> Mapping[str, str]:
         """Give what a provider may learn of our trace, from an attempt's context."""
         default = "trace" if provider.type in _JOINS_TRACES else "none"
         match provider.options.get("propagation", default):
             case "trace":
-                context = NO_CONTEXT
+                baggage = None
             case "traceAndBaggage":
-                context = self._inbound
+                baggage = self._baggage
             case _:
                 return {}
-        return self._door.inject(trace.set_span_in_context(span, context))
+        if record is not None:
+            context = record.context
+        else:
+            context = self._context._replace(span_id=self._common.tracer.new_span_id())
+        return self._common.propagation.inject(context, baggage)
 
-    def attempt_ended(
-        self,
-        attempt: TracedAttempt,
-        span: Span,
-        attributes: Attributes,
-        ended_s: float,
-        *,
-        failed: bool,
-        failure: ErrorClass | None,
-    ) -> None:
-        """End the span of an attempt; called by the attempt itself."""
+    def attempt_ended(self, attempt: TracedAttempt, record: SpanRecord | None) -> None:
+        """Take back an attempt, and end its span; called by the attempt itself."""
         self._open.remove(attempt)
-        self._door.finish(
-            span,
-            attributes,
-            self.at_ns(ended_s),
-            failed=failed,
-            description=names.DESCRIPTIONS.get(failure) if failure is not None else None,
-        )
+        if record is not None:
+            self._common.tracer.end(record)
 
     @property
     def compat(self) -> bool:
         """Whether older names are written beside the current ones."""
-        return self._settings.compat
+        return self._common.settings.compat
 
-    def _event(self, name: str, attributes: Attributes) -> None:
-        if self._events < MAX_EVENTS and self._span.is_recording():
-            self._events += 1
-            self._door.event(self._span, name, attributes, self.at_ns(self.flight.clock.now_s()))
+    def _attempt_attributes(
+        self, provider: Provider, target: Target, request: Request, number: int
+    ) -> Attributes:
+        attributes = attempt_start(
+            provider, target, request, route=self.flight.route, number=number
+        )
+        if self._given:
+            conversation = self._given.get(names.CONVERSATION_ID)
+            if conversation is not None:
+                attributes[names.CONVERSATION_ID] = conversation
+                if self._common.settings.compat:
+                    attributes[names.SESSION_ID] = conversation
+        if self._common.settings.openinference:
+            embeds = request.operation is Operation.EMBEDDINGS
+            attributes[names.OPENINFERENCE_KIND] = "EMBEDDING" if embeds else "LLM"
+        return attributes
+
+    def _event(self, record: SpanRecord, name: str, attributes: Attributes) -> None:
+        if len(record.events) < MAX_EVENTS:
+            at_ns = self.at_ns(self.flight.clock.now_s())
+            record.events = (*record.events, SpanEvent(name, at_ns, attributes))
 
 
 class TracedAttempt:
@@ -223,9 +233,9 @@ class TracedAttempt:
         "_now_s",
         "_owner",
         "_provider",
+        "_record",
         "_request",
         "_request_id",
-        "_span",
         "_stall_s",
         "_status",
     )
@@ -233,14 +243,14 @@ class TracedAttempt:
     def __init__(
         self,
         owner: TracedRequest,
-        span: Span,
+        record: SpanRecord | None,
         leg: FlightLeg,
         provider: Provider,
         request: Request,
     ) -> None:
-        """Take over a started span and its leg of the flight."""
+        """Take over a started span, None if it is not exported, and its leg of the flight."""
         self._owner = owner
-        self._span = span
+        self._record = record
         self._leg = leg
         self._provider = provider
         self._request = request
@@ -255,7 +265,7 @@ class TracedAttempt:
 
     def headers(self) -> Mapping[str, str]:
         """Give the tracing headers of this attempt."""
-        return self._owner.headers_for(self._span, self._provider)
+        return self._owner.headers_for(self._record, self._provider)
 
     def chunk(self, count: int = 1) -> None:
         """Count chunks and the silence before them."""
@@ -279,9 +289,10 @@ class TracedAttempt:
         blamed = failure if failed else None
         if not self._leg.end(decision, error_type(blamed) if blamed is not None else ""):
             return
-        attributes: Attributes = {}
-        if self._span.is_recording():
-            attributes = attempt_end(
+        record = self._record
+        if record is not None:
+            attributes = record.attributes
+            attributes |= attempt_end(
                 self._provider,
                 self._request,
                 decision,
@@ -297,15 +308,12 @@ class TracedAttempt:
                 attributes[names.RESPONSE_TTFC] = self._first_s - self._leg.started_s
                 attributes[names.STREAM_CHUNKS] = self._chunks
                 attributes[names.STREAM_STALL] = self._stall_s
-        ended_s = self._leg.ended_s if self._leg.ended_s is not None else self._leg.started_s
-        self._owner.attempt_ended(
-            self,
-            self._span,
-            attributes,
-            ended_s,
-            failed=failed,
-            failure=blamed.error if blamed is not None else None,
-        )
+            ended_s = self._leg.ended_s
+            record.end_ns = self._owner.at_ns(ended_s) if ended_s is not None else record.start_ns
+            record.failed = failed
+            if blamed is not None:
+                record.description = names.DESCRIPTIONS.get(blamed.error, "")
+        self._owner.attempt_ended(self, record)
 
     def _upstream_status(self, failure: UpstreamFailed | None) -> int | None:
         if self._status is not None:

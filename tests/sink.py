@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import ssl
 import zlib
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
@@ -146,7 +147,7 @@ class Sink:
 
 
 @asynccontextmanager
-async def running(port: int = 0) -> AsyncIterator[Sink]:
+async def running(port: int = 0, tls: ssl.SSLContext | None = None) -> AsyncIterator[Sink]:
     """Run a sink; `port` is only given to start one again at the same place."""
     sink = Sink()
     # aiohttp would inflate the body itself, and the raw length would be lost.
@@ -155,9 +156,10 @@ async def running(port: int = 0) -> AsyncIterator[Sink]:
     runner = web.AppRunner(app, auto_decompress=False, shutdown_timeout=0.1)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, "127.0.0.1", port)
+        site = web.TCPSite(runner, "127.0.0.1", port, ssl_context=tls)
         await site.start()
-        sink.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        scheme = "http" if tls is None else "https"
+        sink.url = f"{scheme}://127.0.0.1:{runner.addresses[0][1]}"
         yield sink
     finally:
         sink.released.set()

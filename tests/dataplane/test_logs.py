@@ -2,7 +2,11 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Iterator
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -88,6 +92,73 @@ def test_request_is_one_json_object_on_one_line(stream: io.StringIO) -> None:
         "span_id": "00f067aa0ba902b7",
         "trace_flags": "01",
     } == fields
+
+
+@contextmanager
+def written(path: Path) -> Iterator[Callable[[], list[dict[str, Any]]]]:
+    """Log to a file, JSON, as the only one who listens, like in a process of its own."""
+    root = logging.getLogger()
+    others = tuple(root.handlers)
+    for other in others:
+        root.removeHandler(other)
+    try:
+        with path.open("w") as out:
+            handler = configure(LogFormat.JSON, out)
+            yield lambda: [codec.decode_object(line) for line in path.read_bytes().splitlines()]
+            unconfigure(handler)
+    finally:
+        for other in others:
+            root.addHandler(other)
+
+
+class Filter(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.fields = {**record.fields, "seen": True}
+        return True
+
+
+@pytest.mark.parametrize("model", ["gpt-4o", "caf\udce9", 'a"b\n'])
+def test_line_is_the_same_whether_others_listen_or_not(tmp_path: Path, model: str) -> None:
+    """Straight to the file if the log is ours alone, else through logging: but for the time."""
+    span = FakeSpan("4bf92f3577b34da6a3ce929d0e0e4736", model)
+    other = logging.NullHandler()
+    with written(tmp_path / "log") as lines:
+        log_request(span, "req-1")
+        logging.getLogger("switchgear").addHandler(other)
+        log_request(span, "req-1")
+        logging.getLogger("switchgear").removeHandler(other)
+        direct, through = lines()
+
+    assert "2026-09-21T14:13:21.500Z" == direct.pop("time")
+    assert through.pop("time")
+    assert through == direct
+
+
+def test_filters_are_asked(tmp_path: Path) -> None:
+    given = Filter()
+    with written(tmp_path / "log") as lines:
+        logging.getLogger("switchgear.request").addFilter(given)
+        log_request(FakeSpan())
+        logging.getLogger("switchgear.request").removeFilter(given)
+
+        assert [True] == [line["seen"] for line in lines()]
+
+
+@pytest.mark.parametrize("log_format", [LogFormat.JSON, LogFormat.TEXT])
+def test_reader_that_is_too_slow_is_told_what_it_missed(log_format: LogFormat) -> None:
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "w") as out, os.fdopen(reader, "rb", buffering=0) as pipe:
+        handler = configure(log_format, out)
+        logger = logging.getLogger("dataplane.something")
+        for _ in range(2000):
+            logger.info("x" * 100)
+        pipe.read(1 << 20)
+        logger.info("again")
+        told, last = pipe.read(1 << 20).decode().splitlines()[-2:]
+        unconfigure(handler)
+
+    assert re.search(r"\d+ lines were dropped here: the reader of the log was too slow", told)
+    assert "again" in last
 
 
 def test_ids_are_there_without_sampling_and_absent_without_a_trace(stream: io.StringIO) -> None:

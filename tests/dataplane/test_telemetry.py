@@ -557,10 +557,10 @@ async def test_first_end_wins(sink: Sink) -> None:
 
 
 async def test_stranger_that_raises_costs_no_request(sink: Sink) -> None:
-    """A propagator of someone else's may fail on any input: the request goes on, it is counted."""
+    """Headers of someone else's may fail when they are read: the request goes on, it is counted."""
 
     class Hostile(CIMultiDict[str]):
-        def getall(self, key: str, default: object = None) -> list[str]:
+        def get(self, key: str, default: object = None) -> str:
             raise RuntimeError("canary")
 
     with listening() as heard:
@@ -572,7 +572,7 @@ async def test_stranger_that_raises_costs_no_request(sink: Sink) -> None:
             assert 2 == built.status()["errors"]
 
     assert 2 == len(sink.servers)
-    assert 1 == len(heard.lines("dataplane.telemetry_door"))
+    assert 1 == len(heard.lines("dataplane.telemetry_guard"))
     assert "canary" not in heard.text
 
 
@@ -661,8 +661,7 @@ async def test_nothing_that_was_said_leaves_the_process(sink: Sink) -> None:
 
     assert len(sink.spans) == 2 * len(Operation) * len(Decision)
     assert not [received for received in sink.received if b"canary" in received.raw]
-    assert "dataplane.telemetry_export" in heard.names
-    assert "canary" not in heard.text
+    assert "" == heard.text
 
 
 def test_switched_off_keeps_the_flight_and_has_no_ids() -> None:

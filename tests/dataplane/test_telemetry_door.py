@@ -10,9 +10,34 @@ from opentelemetry.propagators.textmap import TextMapPropagator
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import SpanKind, StatusCode
 
-from dataplane.telemetry import SettingsError, TelemetrySettings, build
-from dataplane.telemetry_door import NO_CONTEXT, Door
-from tests.dataplane.telemetry_cases import Heard, listening
+from controlplane.table.schema import ProviderType
+from dataplane.telemetry import RequestOutcome, SettingsError, TelemetrySettings, build
+from dataplane.telemetry_door import (
+    NO_CONTEXT,
+    ApiPropagation,
+    ApiRecord,
+    ApiTracer,
+    propagator,
+)
+from dataplane.telemetry_guard import Guard
+from dataplane.telemetry_records import Kind, SpanContext, SpanEvent, SpanRecord
+from dataplane.telemetry_w3c import Inbound
+from tests.dataplane.telemetry_cases import (
+    CALLER_SPAN_ID,
+    TRACE_ID,
+    TRACEPARENT,
+    Heard,
+    begin,
+    listening,
+    provider,
+    request,
+    target,
+    telemetry,
+)
+from tests.sink import running
+
+CALLER = SpanContext(TRACE_ID, CALLER_SPAN_ID, 1, "", remote=True)
+NOBODY = Inbound(None)
 
 
 class Hostile(TextMapPropagator):
@@ -61,53 +86,144 @@ def heard() -> Iterator[Heard]:
 
 
 @pytest.fixture
-def door() -> Door:
-    return Door(HostileTracer(), Hostile())
+def guard() -> Guard:
+    return Guard()
 
 
-def test_strangers_that_raise_are_counted_and_told_once(door: Door, heard: Heard) -> None:
-    started = door.start("s", SpanKind.SERVER, NO_CONTEXT, {}, start_ns=0)
-    door.event(HostileSpan(), "e", {}, 0)
+def started(tracer: ApiTracer, inbound: Inbound = NOBODY, **attributes: str) -> SpanRecord:
+    return tracer.start("s", None, inbound, attributes=dict(attributes), start_ns=5, links=())
 
-    assert trace.INVALID_SPAN is started
-    assert NO_CONTEXT is door.extract({"traceparent": "x"})
-    assert {} == door.inject(NO_CONTEXT)
-    assert 4 == door.errors
+
+def test_strangers_that_raise_are_counted_and_told_once(guard: Guard, heard: Heard) -> None:
+    tracer, propagation = ApiTracer(HostileTracer(), guard), ApiPropagation(Hostile(), guard)
+    server = started(tracer)
+    client = tracer.child("c", server, {}, 5)
+
+    assert ("", "", 0) == server.context[:3] == client.context[:3]
+    assert {} == propagation.inject(server.context, None)
+    assert Inbound(None, NO_CONTEXT) == propagation.extract({"traceparent": "x"})
+    assert {} == propagation.inject(CALLER, None)
+    assert 4 == guard.errors
     assert 1 == len(heard.records)
     assert "RuntimeError" in heard.text
     assert "canary" not in heard.text
 
 
-def test_span_ends_even_if_its_attributes_cannot_be_set(door: Door) -> None:
+@pytest.mark.parametrize("event", [False, True])
+def test_span_ends_even_if_its_attributes_cannot_be_set(guard: Guard, event: bool) -> None:
     span = HostileSpan()
+    record = ApiRecord(span, "s", Kind.SERVER, 0)
+    if event:
+        record.events = (SpanEvent("e", 1, {}),)
 
-    door.finish(span, {}, 1, failed=True, description=None)
+    ApiTracer(HostileTracer(), guard).end(record)
 
     assert span.ended
-    assert 1 == door.errors
+    assert 1 == guard.errors
 
 
-def test_span_that_cannot_end_costs_nothing(door: Door) -> None:
-    door.finish(HostileSpan(fails_at_end=True), {}, 1, failed=False, description=None)
+def test_span_that_cannot_end_costs_nothing(guard: Guard) -> None:
+    record = ApiRecord(HostileSpan(fails_at_end=True), "s", Kind.SERVER, 0)
 
-    assert 2 == door.errors
+    ApiTracer(HostileTracer(), guard).end(record)
+
+    assert 2 == guard.errors
 
 
-def test_status_is_set_only_for_failures() -> None:
-    """`OK` is never set."""
-    tracer = TracerProvider(shutdown_on_exit=False).get_tracer("t")
-    quiet = Door(tracer, Hostile())
-    good = quiet.start("s", SpanKind.CLIENT, NO_CONTEXT, {"a": 1}, start_ns=5)
-    bad = quiet.start("s", SpanKind.CLIENT, NO_CONTEXT, {}, start_ns=5)
+def test_records_are_followed_by_the_spans_of_the_provider(guard: Guard) -> None:
+    """Parent, kind, link, events, late attributes, status, times; `OK` is never set."""
+    tracer = ApiTracer(TracerProvider(shutdown_on_exit=False).get_tracer("t"), guard)
+    propagation = ApiPropagation(propagator(["tracecontext", "baggage"]), guard)
+    inbound = propagation.extract({"traceparent": TRACEPARENT, "tracestate": "a=1"})
+    good = tracer.start("s", None, inbound, attributes={"a": 1}, start_ns=5, links=[CALLER])
+    bad = tracer.child("c", good, {}, 6)
+    good.attributes["b"] = 2
+    good.events = (SpanEvent("e", 6, {"c": "d"}),)
+    bad.failed, bad.description = True, "rate limited"
+    good.end_ns = bad.end_ns = 7
+    tracer.end(bad)
+    tracer.end(good)
 
-    quiet.finish(good, {"b": 2}, 7, failed=False, description="unused")
-    quiet.finish(bad, {}, 7, failed=True, description="rate limited")
+    assert isinstance(good, ApiRecord)
+    assert isinstance(bad, ApiRecord)
+    server: Any = good.span
+    client: Any = bad.span
+    assert CALLER._replace(state="a=1") == inbound.parent
+    assert CALLER.trace_id == good.context.trace_id == bad.context.trace_id
+    assert (True, "a=1", False) == (good.context.sampled, bad.context.state, bad.context.remote)
+    assert int(CALLER.span_id, 16) == server.parent.span_id
+    assert int(good.context.span_id, 16) == client.parent.span_id
+    assert [int(CALLER.span_id, 16)] == [link.context.span_id for link in server.links]
+    assert (SpanKind.SERVER, SpanKind.CLIENT) == (server.kind, client.kind)
+    assert {"a": 1, "b": 2} == dict(server.attributes)
+    assert [("e", 6, {"c": "d"})] == [
+        (event.name, event.timestamp, dict(event.attributes)) for event in server.events
+    ]
+    assert (StatusCode.UNSET, 5, 7) == (
+        server.status.status_code,
+        server.start_time,
+        server.end_time,
+    )
+    assert (StatusCode.ERROR, "rate limited") == (
+        client.status.status_code,
+        client.status.description,
+    )
+    assert 0 == guard.errors
 
-    assert StatusCode.UNSET is good.status.status_code
-    assert {"a": 1, "b": 2} == dict(good.attributes)
-    assert (5, 7) == (good.start_time, good.end_time)
-    assert (StatusCode.ERROR, "rate limited") == (bad.status.status_code, bad.status.description)
-    assert 0 == quiet.errors
+
+def test_context_goes_on_with_the_callers_baggage_only_if_it_may(guard: Guard) -> None:
+    propagation = ApiPropagation(propagator(["tracecontext", "baggage"]), guard)
+    inbound = propagation.extract({"traceparent": TRACEPARENT, "baggage": "tenant=acme"})
+
+    quiet = propagation.inject(CALLER, None)
+    open_minded = propagation.inject(CALLER, inbound.baggage)
+
+    assert {"traceparent": TRACEPARENT} == quiet
+    assert {"traceparent": TRACEPARENT, "baggage": "tenant=acme"} == open_minded
+
+
+@pytest.mark.usefixtures("foreign")
+async def test_propagator_of_anothers_is_used_both_ways() -> None:
+    """Sampling, ids and spans stay ours; only the headers are the stranger's."""
+    async with running() as sink, telemetry(sink, OTEL_PROPAGATORS="foreign") as built:
+        span = begin(built, {"x-foreign": "0" * 31 + "7"})
+        of = provider(ProviderType.VLLM)
+        sent = span.attempt(of, target(of), request(), 1).headers()
+        span.end(RequestOutcome.SERVED, 200)
+
+    assert {"x-foreign": sink.attempts[0].span_id} == sent
+    assert ("0" * 31 + "7", "0" * 15 + "1") == (span.trace_id, sink.servers[0].parent_id)
+
+
+@pytest.fixture
+def foreign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A propagator that is installed as a package."""
+    info = tmp_path / "foreign-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: foreign\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[opentelemetry_propagator]\nforeign = foreign_propagator:Foreign\n"
+    )
+    (tmp_path / "foreign_propagator.py").write_text(_FOREIGN)
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+_FOREIGN = """
+from opentelemetry import trace
+from opentelemetry.propagators.textmap import TextMapPropagator
+
+class Foreign(TextMapPropagator):
+    fields = {"x-foreign"}
+
+    def extract(self, carrier, context=None, getter=None):
+        trace_id = int(getter.get(carrier, "x-foreign")[0], 16)
+        found = trace.SpanContext(trace_id, 1, True, trace.TraceFlags(1))
+        return trace.set_span_in_context(trace.NonRecordingSpan(found), context)
+
+    def inject(self, carrier, context=None, setter=None):
+        span = trace.get_current_span(context).get_span_context()
+        carrier["X-Foreign"] = trace.format_span_id(span.span_id)
+"""
 
 
 def test_propagator_that_cannot_be_loaded_stops_the_start(
@@ -128,8 +244,13 @@ def test_propagator_that_cannot_be_loaded_stops_the_start(
 
 
 def test_exporter_that_cannot_be_built_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The one variable that the exporter reads itself: a plug-in for credentials."""
-    monkeypatch.setenv("OTEL_PYTHON_EXPORTER_OTLP_HTTP_CREDENTIAL_PROVIDER", "no-such-thing")
+    """A plug-in for credentials is for the official exporter, which reads the variable itself."""
+    variable = "OTEL_PYTHON_EXPORTER_OTLP_HTTP_CREDENTIAL_PROVIDER"
+    monkeypatch.setenv(variable, "no-such-thing")
 
     with pytest.raises(SettingsError, match="no-such-thing"):
-        build({"OTEL_TRACES_EXPORTER": "otlp"}, version="1", settings=TelemetrySettings())
+        build(
+            {"OTEL_TRACES_EXPORTER": "otlp", variable: "no-such-thing"},
+            version="1",
+            settings=TelemetrySettings(),
+        )

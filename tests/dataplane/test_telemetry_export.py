@@ -6,17 +6,10 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 import pytest
-from opentelemetry.sdk.trace import (
-    ReadableSpan,
-    TracerProvider,
-)
-from opentelemetry.sdk.trace.export import (
-    SpanExporter,
-    SpanExportResult,
-)
 
 from dataplane.telemetry import RequestOutcome, Telemetry
 from dataplane.telemetry_export import ExportLog, SpanQueue
+from dataplane.telemetry_records import Kind, SpanContext, SpanRecord
 from dataplane.telemetry_settings import QueueLimits
 from tests.dataplane.telemetry_cases import Heard, ManualClock, begin, listening, telemetry
 from tests.sink import Answer, Sink, running
@@ -25,20 +18,20 @@ OTEL = logging.getLogger("opentelemetry")
 EXPORTER = logging.getLogger("opentelemetry.exporter.otlp.proto.http.trace_exporter")
 
 
-class FakeExporter(SpanExporter):
+class FakeExporter:
     """Exports into a list; waits for `gate` first, then does as `result` says."""
 
-    def __init__(self, result: Callable[[], SpanExportResult] | None = None) -> None:
+    def __init__(self, result: Callable[[], bool] | None = None) -> None:
         self.batches: list[int] = []
         self.gate = threading.Event()
         self.entered = threading.Event()
         self.closed = False
-        self._result = result or (lambda: SpanExportResult.SUCCESS)
+        self._result = result or (lambda: True)
 
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+    def export(self, batch: Sequence[SpanRecord]) -> bool:
         self.entered.set()
         self.gate.wait(20.0)
-        self.batches.append(len(spans))
+        self.batches.append(len(batch))
         return self._result()
 
     def shutdown(self) -> None:
@@ -78,11 +71,9 @@ def attached() -> list[logging.Handler]:
 
 
 def end_spans(queue: SpanQueue, count: int) -> None:
-    provider = TracerProvider(shutdown_on_exit=False)
-    provider.add_span_processor(queue)
-    tracer = provider.get_tracer("t")
+    context = SpanContext("1" * 32, "1" * 16, 1, "", remote=False)
     for _ in range(count):
-        tracer.start_span("s").end()
+        queue.put(SpanRecord("s", Kind.SERVER, context, parent=None, attributes={}, start_ns=1))
 
 
 def end_requests(built: Telemetry, count: int) -> None:
@@ -162,12 +153,11 @@ async def test_failing_exporter_is_counted_and_the_thread_lives_on(
 ) -> None:
     answers = iter([False, True])
 
-    def result() -> SpanExportResult:
-        if next(answers):
-            return SpanExportResult.SUCCESS
-        if failure == "raises":
+    def result() -> bool:
+        answer = next(answers)
+        if not answer and failure == "raises":
             raise RuntimeError("canary")
-        return SpanExportResult.FAILURE
+        return answer
 
     exporter = FakeExporter(result)
     exporter.gate.set()
@@ -182,17 +172,6 @@ async def test_failing_exporter_is_counted_and_the_thread_lives_on(
     assert "telemetry: spans reach the collector again [http://collector/v1/traces]" == recovered
 
 
-async def test_unsampled_spans_do_not_count(log: ExportLog) -> None:
-    exporter = FakeExporter()
-    queue = SpanQueue(exporter, QueueLimits(), log)
-    span = TracerProvider(shutdown_on_exit=False).get_tracer("t").start_span("s")
-    span._context = None  # type: ignore[attr-defined]  # as an SDK span without a context
-    queue.on_end(span)  # type: ignore[arg-type]  # a readable span of the SDK
-
-    assert 0 == queue.counts()["ended"]
-    await queue.close(20.0)
-
-
 def test_trouble_is_told_once_a_minute(log: ExportLog, heard: Heard) -> None:
     time: ManualClock = log.time  # type: ignore[attr-defined]  # see the fixture
     for _ in range(10):
@@ -205,6 +184,21 @@ def test_trouble_is_told_once_a_minute(log: ExportLog, heard: Heard) -> None:
         " [http://collector/v1/traces]"
     ) == first
     assert second.endswith(" (5 more since the last line)")
+
+
+def test_own_exporters_trouble_is_told_like_that_of_others(log: ExportLog, heard: Heard) -> None:
+    time: ManualClock = log.time  # type: ignore[attr-defined]  # see the fixture
+    for _ in range(10):
+        log.trouble("the collector answered 503 Busy")
+        log.failed("spans could not be exported")
+        time.advance(10.0)
+
+    first, second = lines(heard)
+    where = "[http://collector/v1/traces]"
+    assert f"telemetry: the collector answered 503 Busy {where}" == first
+    assert f"telemetry: the collector answered 503 Busy {where} (5 more since the last line)" == (
+        second
+    )
 
 
 def test_recovery_is_told_once_and_starts_anew(log: ExportLog, heard: Heard) -> None:

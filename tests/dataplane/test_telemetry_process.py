@@ -67,6 +67,62 @@ async def test_nothing_configured_loads_nothing_and_says_nothing() -> None:
     assert "{'enabled': False}\n[]\n['MainThread']\n" == errors
 
 
+@pytest.mark.parametrize("protocol", ["http/protobuf", "http/json"])
+async def test_export_over_http_loads_nothing_of_opentelemetry(sink: Sink, protocol: str) -> None:
+    """Neither the SDK nor the API, protobuf or requests: 20 MB and 80 ms that nobody pays."""
+    sink.forever = Answer(status=400)
+    output, errors = await child(
+        3,
+        10.0,
+        {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": sink.url,
+            "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
+            "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
+            "OTEL_TRACES_SAMPLER_ARG": "1",
+            "OTEL_RESOURCE_ATTRIBUTES": "k8s.pod.name=a",
+            "NO_PROXY": "127.0.0.1",
+            "HTTP_PROXY": "http://127.0.0.1:9",
+        },
+    )
+
+    assert "" == output
+    assert "the collector answered 400" in errors
+    assert "\n[]\n['MainThread']\n" in errors
+    assert sink.seen >= 1
+
+
+async def test_collector_behind_a_proxy_is_reached_by_the_official_exporter(sink: Sink) -> None:
+    """The endpoint's host does not exist: only the proxy, here the sink itself, can answer."""
+    await child(
+        1,
+        10.0,
+        {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector.invalid:4318",
+            "HTTP_PROXY": sink.url,
+        },
+    )
+
+    assert {"collector.invalid:4318"} == {received.headers["host"] for received in sink.received}
+    assert (1, 1) == (len(sink.servers), len(sink.attempts))
+
+
+async def test_detectors_of_the_sdk_add_to_the_resource(sink: Sink) -> None:
+    await child(
+        1,
+        10.0,
+        {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": sink.url,
+            "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": "process",
+            "OTEL_SERVICE_NAME": "sidecar",
+        },
+    )
+
+    resource = sink.servers[0].resource
+    assert {"process.runtime.name", "process.pid", "service.instance.id"} <= set(resource)
+    assert ("sidecar", "1.2.3") == (resource["service.name"], resource["service.version"])
+    assert "switchgear" == resource["telemetry.sdk.name"]
+
+
 @pytest.mark.parametrize("compression", ["none", "gzip", "deflate"])
 async def test_exports_over_http_by_environment_only(sink: Sink, compression: str) -> None:
     """T16: general variables, and with a healthy collector every ended span arrives (T14)."""
@@ -137,7 +193,7 @@ async def test_dead_collector_writes_one_line() -> None:
 
     lines = [line for line in errors.splitlines() if line.startswith("telemetry:")]
     assert 1 <= len(lines) <= 2
-    assert "ConnectionError" in lines[0]
+    assert "ConnectionRefusedError" in lines[0]
     assert "Traceback" not in errors
 
 
@@ -222,6 +278,19 @@ async def test_provider_of_a_launcher_is_used_as_it_is() -> None:
 
     names = [codec.decode_object(line.encode())["name"] for line in output.splitlines()]
     assert ["POST /v1/chat/completions"] * 2 == names
+
+
+async def test_process_that_only_has_the_sdk_loaded_is_as_if_it_had_not() -> None:
+    """Nothing is asked for and no provider is global: no spans, no thread."""
+    script = (
+        "import opentelemetry.sdk.trace, threading\n"
+        "from dataplane.telemetry import *\n"
+        "print(build({}, version='1', settings=TelemetrySettings()).status())\n"
+        "print([thread.name for thread in threading.enumerate()])\n"
+    )
+    output, _ = await python("-c", script, environ={})
+
+    assert "{'enabled': False}\n['MainThread']\n" == output
 
 
 async def test_switched_off_under_a_launcher_stays_off() -> None:

@@ -1,0 +1,236 @@
+"""Ended spans as OTLP in protobuf's wire format, put together from bytes; pure.
+
+Each field is its tag, its length where it has one, and its content. Most attributes of ours say
+the same thing again and again (a method, a route, a model), so whole encoded pairs are kept and
+a span costs little more than looking them up: a few microseconds, where the generated classes
+and the official encoder take forty. A test holds both encodings equal on generated spans.
+
+Source: opentelemetry-proto 1.9, common.proto, resource.proto, trace.proto and
+trace_service.proto; protobuf's "Encoding" page; read 2026-11-25.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+
+from dataplane import telemetry_names as names
+from dataplane.telemetry_attributes import Attribute
+from dataplane.telemetry_records import (
+    NOTHING_DROPPED,
+    Kind,
+    SpanContext,
+    SpanEvent,
+    SpanRecord,
+)
+
+CONTENT_TYPE = "application/x-protobuf"
+
+# Tags: the field's number times 8, plus 0 for a varint, 1 for 8 bytes, 2 for a length, 5 for 4.
+_SPAN_ATTRIBUTES = b"\x4a"
+_EVENT_ATTRIBUTES = b"\x1a"
+_RESOURCE_ATTRIBUTES = b"\x0a"
+
+_TIMES = struct.Struct("<BQBQ").pack
+_DOUBLE = struct.Struct("<d").pack
+_FLAGS = struct.Struct("<I").pack
+_EVENT_TIME = struct.Struct("<BQ").pack
+
+_UNSET = b"\x7a\x00"
+_HAS_IS_REMOTE = 0x100
+_IS_REMOTE = 0x200
+
+_MAX_KEPT = 2048
+"""Attributes of one type whose encoding is kept."""
+
+_MAX_KEPT_BYTES = 256
+
+_SELDOM_TWICE = frozenset(
+    {
+        names.AWS_REQUEST_ID,
+        names.AZURE_REQUEST_ID,
+        names.CONVERSATION_ID,
+        names.PROVIDER_REQUEST_ID,
+        names.RESPONSE_ID,
+        names.SESSION_ID,
+    }
+)
+"""Attributes that would only push the others out."""
+
+
+class ProtobufEncoder:
+    """Encodes batches of one resource and one scope; used by one thread at a time."""
+
+    content_type = CONTENT_TYPE
+
+    def __init__(self, resource: Mapping[str, str], scope: str, version: str) -> None:
+        """Encode what is the same in each batch."""
+        attributes = b"".join(
+            _field(_RESOURCE_ATTRIBUTES, _pair(key, value)) for key, value in resource.items()
+        )
+        self._resource = _field(b"\x0a", attributes)
+        self._scope = _field(b"\x0a", _text(b"\x0a", scope) + _text(b"\x12", version))
+        # By type, since True == 1 == 1.0.
+        self._kept: Mapping[type, dict[tuple[str, Attribute], bytes]] = {
+            str: {},
+            int: {},
+            bool: {},
+            tuple: {},
+        }
+
+    def encode(self, batch: Sequence[SpanRecord]) -> bytes:
+        """Give an ExportTraceServiceRequest with these spans, which are within their limits.
+
+        Holds the interpreter lock for some 4 microseconds a span.
+        """
+        parts = [self._scope]
+        for record in batch:
+            span = self._span(record)
+            parts.append(b"\x12")
+            parts.append(_varint(len(span)))
+            parts.append(span)
+        return _field(b"\x0a", self._resource + _field(b"\x12", b"".join(parts)))
+
+    def _span(self, record: SpanRecord) -> bytes:
+        context = record.context
+        parent = record.parent
+        # Fields 1 and 2, the ids; 4, the parent's.
+        ids = f"0a10{context.trace_id}1208{context.span_id}"
+        if parent is not None:
+            ids += f"2208{parent.span_id}"
+        parts = [
+            bytes.fromhex(ids),
+            _name(record.name, record.kind),
+            _TIMES(0x39, record.start_ns, 0x41, record.end_ns),
+        ]
+        for item in record.attributes.items():
+            key, value = item
+            kind = type(value)
+            if kind is float:
+                parts.append(_double_head(key) + _DOUBLE(value))
+            else:
+                kept = self._kept.get(kind)
+                parts.append(
+                    _attribute(item) if kept is None else kept.get(item) or _fresh(kept, item)
+                )
+        if context.state:
+            parts.append(_text(b"\x1a", context.state))
+        if record.events:
+            parts.extend(_events(record))
+        if record.links:
+            parts.extend(_field(b"\x6a", _link(link)) for link in record.links)
+        if record.dropped is not NOTHING_DROPPED:
+            parts.append(_dropped(record))
+        parts.append(_status(record.description) if record.failed else _UNSET)
+        parts.append(_REMOTE_CHILD if parent is not None and parent.remote else _LOCAL_CHILD)
+        return b"".join(parts)
+
+
+def _events(record: SpanRecord) -> Sequence[bytes]:
+    lost = record.dropped.event_attributes or (0,) * len(record.events)
+    return [
+        _field(b"\x5a", _event(event, count))
+        for event, count in zip(record.events, lost, strict=True)
+    ]
+
+
+def _event(event: SpanEvent, dropped_attributes: int) -> bytes:
+    parts = [_EVENT_TIME(0x09, event.at_ns), _text(b"\x12", event.name)]
+    parts.extend(
+        _field(_EVENT_ATTRIBUTES, _pair(key, value)) for key, value in event.attributes.items()
+    )
+    parts.append(_count(b"\x20", dropped_attributes))
+    return b"".join(parts)
+
+
+def _link(link: SpanContext) -> bytes:
+    flags = _HAS_IS_REMOTE | (_IS_REMOTE if link.remote else 0)
+    return bytes.fromhex(f"0a10{link.trace_id}1208{link.span_id}") + b"\x35" + _FLAGS(flags)
+
+
+def _dropped(record: SpanRecord) -> bytes:
+    lost = record.dropped
+    return (
+        _count(b"\x50", lost.attributes)
+        + _count(b"\x60", lost.events)
+        + _count(b"\x70", lost.links)
+    )
+
+
+@lru_cache(maxsize=256)
+def _name(name: str, kind: Kind) -> bytes:
+    return _text(b"\x2a", name) + b"\x30" + _varint(kind)
+
+
+@lru_cache(maxsize=64)
+def _status(description: str) -> bytes:
+    return _field(b"\x7a", _text(b"\x12", description) + b"\x18\x02")
+
+
+def _fresh(kept: dict[tuple[str, Attribute], bytes], item: tuple[str, Attribute]) -> bytes:
+    """Encode an attribute of a span, and keep it if it may come again."""
+    pair = _attribute(item)
+    if item[0] not in _SELDOM_TWICE and len(pair) <= _MAX_KEPT_BYTES:
+        if len(kept) >= _MAX_KEPT:
+            kept.clear()
+        kept[item] = pair
+    return pair
+
+
+def _attribute(item: tuple[str, Attribute]) -> bytes:
+    return _field(_SPAN_ATTRIBUTES, _pair(*item))
+
+
+@lru_cache(maxsize=128)
+def _double_head(key: str) -> bytes:
+    # The length of a double does not depend on its value.
+    return _attribute((key, 0.0))[:-8]
+
+
+def _pair(key: str, value: Attribute) -> bytes:
+    """Give a KeyValue."""
+    return _text(b"\x0a", key) + _field(b"\x12", _any(value))
+
+
+def _any(value: Attribute) -> bytes:
+    """Give an AnyValue. The order matters: True is an int, and a text a sequence."""
+    if isinstance(value, str):
+        return _text(b"\x0a", value)
+    if isinstance(value, bool):
+        return b"\x10\x01" if value else b"\x10\x00"
+    if isinstance(value, int):
+        # Negative ones are sent as 64 bits in two's complement.
+        return b"\x18" + _varint(value & 0xFFFFFFFFFFFFFFFF)
+    if isinstance(value, float):
+        return b"\x21" + _DOUBLE(value)
+    return _field(b"\x2a", b"".join(_field(b"\x0a", _any(item)) for item in value))
+
+
+def _text(tag: bytes, text: str) -> bytes:
+    # One surrogate escape would fail the whole batch.
+    return _field(tag, text.encode("utf-8", "replace"))
+
+
+def _field(tag: bytes, content: bytes) -> bytes:
+    return tag + _varint(len(content)) + content
+
+
+def _count(tag: bytes, count: int) -> bytes:
+    return tag + _varint(count) if count else b""
+
+
+def _varint(number: int) -> bytes:
+    if number < 0x80:
+        return _BYTES[number]
+    parts = bytearray()
+    while number > 0x7F:
+        parts.append(number & 0x7F | 0x80)
+        number >>= 7
+    parts.append(number)
+    return bytes(parts)
+
+
+_BYTES = tuple(bytes((number,)) for number in range(0x80))
+_LOCAL_CHILD = b"\x85\x01" + _FLAGS(_HAS_IS_REMOTE)
+_REMOTE_CHILD = b"\x85\x01" + _FLAGS(_HAS_IS_REMOTE | _IS_REMOTE)

@@ -1,0 +1,131 @@
+"""Spans as they are kept on the request path: plain records, encoded after they have ended.
+
+A record costs a microsecond where the SDK's span costs ten. What the SDK does at once (limits,
+checks of types, copies) is done by whoever exports the record, in a thread of its own. The
+attributes put in are those of `telemetry_attributes`, which hold only what can be encoded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import NamedTuple, Protocol
+
+from dataplane.telemetry_attributes import Attributes
+
+SAMPLED = 0x01
+"""The flag of a trace that is exported."""
+
+RANDOM = 0x02
+"""The flag of a trace whose id is random; W3C Trace Context, level 2."""
+
+
+class Kind(IntEnum):
+    """The kind of a span; the value is OTLP's."""
+
+    INTERNAL = 1
+    SERVER = 2
+    CLIENT = 3
+
+
+class SpanContext(NamedTuple):
+    """What identifies a span to others. A tuple, since two are made for each request.
+
+    trace_id: 32 lower-case hex digits, not all zero. span_id: 16 of them. flags: of W3C Trace
+    Context. state: a `tracestate` header in its normal form, empty for none. remote: whether it
+    came in from another process.
+    """
+
+    trace_id: str
+    span_id: str
+    flags: int
+    state: str
+    remote: bool
+
+    @property
+    def sampled(self) -> bool:
+        """Whether the trace is exported."""
+        return self.flags & SAMPLED != 0
+
+
+class SpanEvent(NamedTuple):
+    """Something that happened during a span. at_ns: wall-clock nanoseconds."""
+
+    name: str
+    at_ns: int
+    attributes: Attributes
+
+
+class Dropped(NamedTuple):
+    """How much a span lost to limits."""
+
+    attributes: int = 0
+    events: int = 0
+    links: int = 0
+    event_attributes: Sequence[int] = ()
+    """By event; empty if none lost any."""
+
+
+NOTHING_DROPPED = Dropped()
+
+
+class SpanRecord:
+    """One span that will be exported. Whoever started it sets its end before handing it on.
+
+    parent: None for a root. links: contexts of other spans, without attributes.
+    start_ns, end_ns: wall-clock nanoseconds. failed: whether its status is ERROR, it is UNSET
+    otherwise and never OK. description: of a failure, empty for none.
+    dropped: what limits took away; only set on the bounded copy that is encoded.
+    """
+
+    __slots__ = (
+        "attributes",
+        "context",
+        "description",
+        "dropped",
+        "end_ns",
+        "events",
+        "failed",
+        "kind",
+        "links",
+        "name",
+        "parent",
+        "start_ns",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        kind: Kind,
+        context: SpanContext,
+        *,
+        parent: SpanContext | None,
+        attributes: Attributes,
+        start_ns: int,
+        links: Sequence[SpanContext] = (),
+    ) -> None:
+        """Start a span. `attributes` becomes the record's own."""
+        self.name = name
+        self.kind = kind
+        self.context = context
+        self.parent = parent
+        self.attributes = attributes
+        self.start_ns = start_ns
+        self.links = links
+        self.end_ns = start_ns
+        self.events: Sequence[SpanEvent] = ()
+        self.failed = False
+        self.description = ""
+        self.dropped = NOTHING_DROPPED
+
+
+class Exporter(Protocol):
+    """Sends ended spans somewhere; used by one thread at a time."""
+
+    def export(self, batch: Sequence[SpanRecord]) -> bool:
+        """Send a batch; whether it arrived. May block for as long as its settings allow."""
+        ...
+
+    def shutdown(self) -> None:
+        """Stop, and cut short an export under way. Called from another thread, once."""
+        ...

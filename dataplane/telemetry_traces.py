@@ -1,0 +1,137 @@
+"""Telemetry with traces on: request spans over a tracer, whoever that is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dataplane import telemetry_names as names
+from dataplane.flight import Clock, FlightRecord
+from dataplane.telemetry import RequestSpan, UntracedRequest
+from dataplane.telemetry_attributes import MAX_HEADER_CHARS, clean_text, request_start
+from dataplane.telemetry_export import SpanQueue
+from dataplane.telemetry_guard import Guard
+from dataplane.telemetry_records import SpanContext
+from dataplane.telemetry_settings import ExporterKind, ExportPlan, Inbound
+from dataplane.telemetry_spans import Common, TracedRequest
+from dataplane.telemetry_w3c import NO_INBOUND
+from dataplane.telemetry_w3c import Inbound as Caller
+
+
+class Traces:
+    """Telemetry that makes spans; `queue` is None if another's provider keeps them."""
+
+    def __init__(
+        self,
+        export: ExportPlan,
+        common: Common,
+        queue: SpanQueue | None,
+        *,
+        guard: Guard,
+        clock: Clock,
+    ) -> None:
+        """Make spans with `common`, and flush `queue` at the end."""
+        self._export = export
+        self._common = common
+        self._tracer = common.tracer
+        self._propagation = common.propagation
+        self._settings = common.settings
+        self._queue = queue
+        self._guard = guard
+        self._clock = clock
+        self._given = tuple(common.settings.header_attributes.items())
+        self._links = common.settings.inbound is Inbound.LINK
+        self._ignores = common.settings.inbound is Inbound.IGNORE
+        self._closed = False
+
+    def request(
+        self,
+        method: str,
+        route: str,
+        headers: Mapping[str, str],
+        *,
+        path: str,
+        scheme: str,
+        server_address: str,
+        server_port: int,
+        user_agent: str,
+    ) -> RequestSpan:
+        """Begin a server span, under the caller's context as the settings say."""
+        flight = FlightRecord(self._clock)
+        if route in names.UNTRACED_ROUTES:
+            return UntracedRequest(flight)
+        caller = self._caller(headers)
+        links: tuple[SpanContext, ...] = ()
+        if self._links:
+            if caller.parent is not None:
+                links = (caller.parent,)
+            caller = NO_INBOUND
+        context = self._tracer.decide(caller)
+        record = None
+        given: Mapping[str, str] = {}
+        if context is None or context.sampled:
+            attributes = request_start(
+                method,
+                route,
+                path=path,
+                scheme=scheme,
+                server_address=server_address,
+                server_port=server_port,
+                user_agent=user_agent,
+            )
+            if self._settings.openinference:
+                attributes[names.OPENINFERENCE_KIND] = "CHAIN"
+            known = method if method in names.METHODS else "HTTP"
+            record = self._tracer.start(
+                f"{known} {route}" if route else known,
+                context,
+                caller,
+                attributes=attributes,
+                start_ns=flight.started_ns,
+                links=links,
+            )
+            context = record.context
+            if self._given:
+                given = {
+                    attribute: clean_text(value, MAX_HEADER_CHARS)
+                    for header, attribute in self._given
+                    if (value := headers.get(header))
+                }
+        return TracedRequest(
+            self._common, flight, context, record=record, baggage=caller.baggage, given=given
+        )
+
+    def status(self) -> Mapping[str, Any]:
+        """Tell what is exported, where to, and what became of the spans."""
+        kind = self._export.exporter
+        status: dict[str, Any] = {
+            "enabled": True,
+            "exporter": kind.value if kind is not None and self._queue is not None else "global",
+            "sampler": self._export.sampler,
+            "inbound": self._settings.inbound.value,
+            "propagators": list(self._export.propagators),
+            "content": "never",
+            "errors": self._guard.errors,
+        }
+        if kind is ExporterKind.OTLP and self._queue is not None:
+            status["protocol"] = self._export.protocol
+            status["endpoint"] = self._export.shown_endpoint
+        if self._queue is not None:
+            status["spans"] = dict(self._queue.counts())
+        return status
+
+    async def shutdown(self, flush_s: float) -> bool:
+        """Flush our own queue; a provider that was global before us is left alone."""
+        if self._queue is None or self._closed:
+            return True
+        self._closed = True
+        return await self._queue.close(flush_s)
+
+    def _caller(self, headers: Mapping[str, str]) -> Caller:
+        if self._ignores:
+            return NO_INBOUND
+        try:
+            return self._propagation.extract(headers)
+        except Exception as error:  # noqa: BLE001 - see Guard
+            self._guard.note(error)
+            return NO_INBOUND

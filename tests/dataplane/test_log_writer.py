@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from dataplane import log_writer
+from dataplane.log_writer import LineHandler
+
+
+class Pipe:
+    """A pipe of four pages, whose reader reads when it is told to."""
+
+    def __init__(self) -> None:
+        self.reader, self.writer = os.pipe()
+        fcntl.fcntl(self.writer, fcntl.F_SETPIPE_SZ, 4 * 4096)
+        os.set_blocking(self.reader, False)
+
+    def read(self) -> bytes:
+        with suppress(BlockingIOError):
+            return os.read(self.reader, 1 << 20)
+        return b""
+
+    def lines(self, handler: LineHandler) -> list[str]:
+        """All that comes out, until neither side has anything left."""
+        read = b""
+        while data := self.read():
+            read += data
+            handler.flush()
+        return read.decode().splitlines()
+
+
+@pytest.fixture
+def pipe() -> Iterator[Pipe]:
+    made = Pipe()
+    yield made
+    for descriptor in (made.reader, made.writer):
+        with suppress(OSError):
+            os.close(descriptor)
+
+
+@pytest.fixture
+def handler(pipe: Pipe) -> LineHandler:
+    return LineHandler(pipe.writer, lambda lost: f"{lost} lost")
+
+
+def record(text: str) -> logging.LogRecord:
+    return logging.LogRecord("a", logging.INFO, "", 0, text, (), None)
+
+
+def test_record_is_a_line(pipe: Pipe, handler: LineHandler) -> None:
+    handler.emit(record("one"))
+    handler.emit(record("caf\udce9"))
+    handler.write(b"three\n")
+
+    assert ["one", "caf?", "three"] == pipe.lines(handler)
+
+
+def test_full_pipe_costs_lines_and_never_time(pipe: Pipe, handler: LineHandler) -> None:
+    """Nobody reads: what does not fit is dropped and counted, and told when there is room."""
+    sent = [f"{number:04} {'x' * 94}" for number in range(400)]
+    for line in sent:
+        handler.emit(record(line))
+    lost = handler.lost
+
+    first = pipe.lines(handler)
+    handler.emit(record("there is room again"))
+    handler.emit(record("and still"))
+
+    assert 0 < lost < 400
+    assert sent[: 400 - lost] == first
+    assert [f"{lost} lost", "there is room again", "and still"] == pipe.lines(handler)
+    assert 0 == handler.lost
+
+
+def test_line_longer_than_the_room_is_finished_before_another_begins(
+    pipe: Pipe, handler: LineHandler
+) -> None:
+    long = "y" * 40_000
+    handler.emit(record(long))
+    handler.emit(record("dropped"))
+
+    assert [long] == pipe.lines(handler)
+    handler.emit(record("next"))
+    assert ["1 lost", "next"] == pipe.lines(handler)
+
+
+def test_half_a_line_goes_on_with_the_next_record(pipe: Pipe, handler: LineHandler) -> None:
+    long = "y" * 18_000
+    handler.emit(record(long))
+    head = pipe.read()
+    handler.emit(record("next"))
+
+    assert [long, "next"] == (head + "\n".join(pipe.lines(handler)).encode()).decode().splitlines()
+
+
+def test_reader_that_has_gone_costs_nothing(pipe: Pipe, handler: LineHandler) -> None:
+    os.close(pipe.reader)
+
+    handler.emit(record("one"))
+    handler.emit(record("two"))
+
+    assert 2 == handler.lost
+
+
+def test_descriptor_that_someone_made_non_blocking_is_the_same(
+    pipe: Pipe, handler: LineHandler
+) -> None:
+    os.set_blocking(pipe.writer, False)
+    for _ in range(400):
+        handler.emit(record("x" * 99))
+
+    assert 0 < handler.lost < 400
+    assert 400 - handler.lost == len(pipe.lines(handler))
+
+
+def test_plain_file_takes_everything(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("wb") as file:
+        handler = LineHandler(file.fileno(), str)
+        for number in range(100):
+            handler.emit(record(f"{number} {'x' * 1000}"))
+
+    assert 100 == len((tmp_path / "log").read_text().splitlines())
+    assert 0 == handler.lost
+
+
+def test_record_that_cannot_be_formatted_is_reported_as_logging_does(
+    handler: LineHandler, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = record("%d")
+    broken.args = ("no number",)
+
+    handler.emit(broken)
+
+    assert "--- Logging error ---" in capsys.readouterr().err
+
+
+def test_pieces_are_what_a_pipe_takes_at_once() -> None:
+    assert os.pathconf("/", "PC_PIPE_BUF") >= log_writer._PIECE_BYTES
