@@ -26,6 +26,10 @@ async def main(count: int, flush_s: float) -> None:
         span.end(RequestOutcome.SERVED, 200)
     await built.shutdown(flush_s)
     loaded = sorted(name for name in sys.modules if name.startswith("opentelemetry"))
+    for thread in threading.enumerate():
+        # It has told us that it is done, and may still be on its way out.
+        if thread.name == "telemetry-flush":
+            thread.join(5.0)
     threads = [thread.name for thread in threading.enumerate()]
     sys.stderr.write(f"{built.status()}\n{loaded}\n{threads}\n")
 
