@@ -1,33 +1,26 @@
 """The one door to HTTP upstreams.
 
-One client session for all providers: pooled keep-alive connections per origin, happy eyeballs,
-TLS with the system's trust store, proxies from the environment. It follows no redirects, keeps
-no cookies, decompresses nothing, and maps every failure of the network to an UpstreamFailed.
+Requests go through the lean client of `dataplane.http`: pooled keep-alive connections per origin,
+happy eyeballs, TLS with the system's trust store. Where the environment names a proxy for an origin,
+they go through aiohttp's session instead (`dataplane.transport_proxied`). Neither follows redirects,
+keeps cookies or decompresses, and each failure of the network is an UpstreamFailed.
 """
 
 from __future__ import annotations
 
-import asyncio
-import io
 import ssl
-from types import SimpleNamespace, TracebackType
+from types import TracebackType
 from typing import Protocol, Self
-from urllib.request import getproxies_environment
-
-import aiohttp
-from yarl import URL
+from urllib.request import getproxies_environment, proxy_bypass
 
 from dataplane.errors import ErrorClass, UpstreamFailed
+from dataplane.http.client import Client
+from dataplane.http.head import Origin, origin_of
 from dataplane.provider import HttpRequest
-
-KEEPALIVE_S = 30.0
-"""Idle pooled connections are closed after this; below the 60 s that most servers allow."""
+from dataplane.transport_proxied import ProxiedClient
 
 MAX_ANSWER_BYTES = 64 * 2**20
 """A unary answer beyond this is refused; a batch of 2,048 embeddings of 3,072 floats fits."""
-
-_LARGE_BODY_BYTES = 2**20
-_MAX_STALE = 10
 
 
 class UpstreamResponse(Protocol):
@@ -58,38 +51,25 @@ class Transport(Protocol):
 
 
 class HttpTransport:
-    """Transport over aiohttp's client. Open it with `async with`.
+    """Transport over the network. Open it with `async with`.
 
-    proxies: whether HTTPS_PROXY, HTTP_PROXY and NO_PROXY are looked at, which costs each request
-        a thread; None looks at them if one of the first two is set.
+    proxies: whether HTTPS_PROXY, HTTP_PROXY and NO_PROXY are looked at.
+    tls: for https; None trusts what the system trusts.
     """
 
-    def __init__(self, *, proxies: bool | None = None) -> None:
+    def __init__(self, *, proxies: bool = True, tls: ssl.SSLContext | None = None) -> None:
         """Make a closed transport; sockets are opened by use."""
-        named = getproxies_environment().keys() & {"http", "https", "all"}
-        self._proxies = bool(named) if proxies is None else proxies
-        self._session: aiohttp.ClientSession | None = None  # noqa: TID251 - this is the door
-        self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
+        named = getproxies_environment().keys() & {"http", "https"}
+        self._schemes = frozenset(named) if proxies else frozenset()
+        self._tls = tls
+        self._client: Client | None = None
+        self._proxied: ProxiedClient | None = None
 
     async def __aenter__(self) -> Self:
-        """Open the session."""
-        reuse = aiohttp.TraceConfig()
-        reuse.on_connection_reuseconn.append(_note_reuse)
-        self._session = aiohttp.ClientSession(  # noqa: TID251 - this is the door
-            connector=aiohttp.TCPConnector(
-                limit=0,
-                keepalive_timeout=KEEPALIVE_S,
-                ttl_dns_cache=30,
-                enable_cleanup_closed=False,
-            ),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            trust_env=self._proxies,
-            trace_configs=[reuse],
-            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
-            max_line_size=32 * 1024,
-            max_field_size=32 * 1024,
-        )
+        """Open the client."""
+        self._client = Client(tls=self._tls)
+        if self._schemes:
+            self._proxied = ProxiedClient(tls=self._tls)
         return self
 
     async def __aexit__(
@@ -99,87 +79,24 @@ class HttpTransport:
         traceback: TracebackType | None,
     ) -> None:
         """Close all connections."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        client, self._client = self._client, None
+        proxied, self._proxied = self._proxied, None
+        if client is not None:
+            await client.aclose()
+        if proxied is not None:
+            await proxied.aclose()
 
     async def send(self, request: HttpRequest, *, connect_s: float) -> UpstreamResponse:
-        """Send a request; see Transport.
+        """Send a request; see Transport."""
+        assert self._client is not None, "the transport is not open"
+        if self._proxied is not None and self._has_proxy(origin_of(request.url)):
+            return await self._proxied.send(request, connect_s)
+        return await self._client.send(request, connect_s)
 
-        A pooled connection may have been closed by the other side at the moment of its use. The
-        request is then sent again, if nothing of an answer had come: on a fresh connection, unless
-        the pool has another one, which may be as dead.
-        """
-        for _ in range(_MAX_STALE):
-            pooled = SimpleNamespace(reused=False)
-            try:
-                return await self._send(request, connect_s, pooled)
-            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
-                if not pooled.reused or isinstance(error, aiohttp.ClientConnectorError):
-                    raise _failure(error, connect_s) from error
-            except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-                raise _failure(error, connect_s) from error
-        raise UpstreamFailed(
-            ErrorClass.CONNECTION,
-            "the provider closed the connection before it answered",
-            error_type="connection.reset",
-        )
-
-    async def _send(
-        self, request: HttpRequest, connect_s: float, context: SimpleNamespace
-    ) -> UpstreamResponse:
-        assert self._session is not None, "the transport is not open"
-        timeout = self._timeouts.get(connect_s)
-        if timeout is None:
-            timeout = aiohttp.ClientTimeout(total=None, connect=connect_s, sock_connect=connect_s)
-            self._timeouts[connect_s] = timeout
-        response = await self._session.request(
-            request.method,
-            # As it is: a signature over the path holds for its bytes, and yarl would write `%3A` as `:`.
-            URL(request.url, encoded=True),
-            data=_payload(request.body),
-            headers=request.headers,
-            allow_redirects=False,
-            timeout=timeout,
-            trace_request_ctx=context,
-        )
-        return _Response(response)
-
-
-class _Response:
-    """UpstreamResponse over aiohttp's."""
-
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self._response = response
-        self.status = response.status
-        headers: dict[str, str] = {}
-        for name, value in response.headers.items():
-            key = name.lower()
-            headers[key] = f"{headers[key]}, {value}" if key in headers else value
-        self.headers = headers
-
-    async def chunk(self) -> bytes:
-        try:
-            return await self._response.content.readany()
-        except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
-            raise UpstreamFailed(
-                ErrorClass.CONNECTION,
-                "the upstream closed the connection in the middle of its answer",
-                error_type="connection.reset",
-            ) from error
-
-    def waiting(self) -> bytes:
-        content = self._response.content
-        # An exception or the end of the body is left to `chunk`, which reports it.
-        if content.exception() is not None:
-            return b""
-        return content.read_nowait()
-
-    def release(self) -> None:
-        if self._response.content.at_eof():
-            self._response.release()
-        else:
-            self._response.close()
+    def _has_proxy(self, origin: Origin) -> bool:
+        """Tell whether an origin is reached through a proxy, as aiohttp will see it too."""
+        scheme = "https" if origin.tls else "http"
+        return scheme in self._schemes and not proxy_bypass(origin.host)
 
 
 async def read_all(response: UpstreamResponse, limit: int = MAX_ANSWER_BYTES) -> bytes:
@@ -194,62 +111,3 @@ async def read_all(response: UpstreamResponse, limit: int = MAX_ANSWER_BYTES) ->
             )
         parts.append(data)
     return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
-def _payload(body: bytes) -> bytes | io.BytesIO | None:
-    """Give a large body in a form that is written piece by piece, so that the loop runs between."""
-    if len(body) > _LARGE_BODY_BYTES:
-        return io.BytesIO(body)
-    return body or None
-
-
-async def _note_reuse(_session: object, context: SimpleNamespace, _params: object) -> None:
-    context.trace_request_ctx.reused = True
-
-
-def _failure(error: Exception, connect_s: float) -> UpstreamFailed:
-    """Map what aiohttp raises, the most specific first.
-
-    Messages name no host: callers see them, and who they are served by is not theirs to know.
-    """
-    match error:
-        case aiohttp.ConnectionTimeoutError():
-            return UpstreamFailed(
-                ErrorClass.TIMEOUT_CONNECT,
-                f"connecting to the provider timed out after {connect_s:g} s",
-            )
-        case aiohttp.ClientConnectorDNSError():
-            return UpstreamFailed(
-                ErrorClass.UNREACHABLE,
-                "the name of the provider's host cannot be resolved",
-                error_type="connection.dns",
-            )
-        case aiohttp.ClientSSLError() | ssl.SSLError():
-            return UpstreamFailed(
-                ErrorClass.UNREACHABLE,
-                "no trusted TLS connection to the provider",
-                error_type="connection.tls",
-            )
-        case aiohttp.ClientConnectorError():
-            refused = isinstance(error.os_error, ConnectionRefusedError)
-            return UpstreamFailed(
-                ErrorClass.CONNECTION,
-                "the provider refused the connection"
-                if refused
-                else "no connection to the provider",
-                error_type="connection.refused" if refused else "connection.reset",
-            )
-        case aiohttp.InvalidURL() | ValueError():
-            return UpstreamFailed(
-                ErrorClass.CONFIG, "the URL or a header of the provider is not valid"
-            )
-        case aiohttp.ClientResponseError():
-            return UpstreamFailed(
-                ErrorClass.BAD_RESPONSE, "the provider answered something that is not HTTP"
-            )
-        case _:
-            return UpstreamFailed(
-                ErrorClass.CONNECTION,
-                "the provider closed the connection before it answered",
-                error_type="connection.reset",
-            )

@@ -1,0 +1,98 @@
+"""One exchange after the other, each on a connection that is kept if nothing speaks against it."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+
+from dataplane.errors import UpstreamFailed
+from dataplane.http.connect import Connector, Names, look_up
+from dataplane.http.connection import Connection
+from dataplane.http.failures import closed_in_answer
+from dataplane.http.head import Heads
+from dataplane.http.idle import IdlePool
+from dataplane.provider import HttpRequest
+
+
+class Client:
+    """Sends requests straight to their origins. Make it inside the loop that uses it."""
+
+    def __init__(
+        self,
+        *,
+        tls: ssl.SSLContext | None = None,
+        pool: IdlePool | None = None,
+        names: Names | None = None,
+    ) -> None:
+        """Open nothing yet. tls, pool, names: in place of the system's trust, limits, resolver."""
+        loop = asyncio.get_running_loop()
+        self.pool = pool or IdlePool(loop)
+        self._connector = Connector(names or Names(look_up, loop.time), self.pool, tls=tls)
+        self._heads = Heads()
+
+    async def send(self, request: HttpRequest, connect_s: float) -> Answer:
+        """Send a request and wait for the answer's head. Raises UpstreamFailed.
+
+        A connection that waited may have been closed by the other side at the moment of its use.
+        The request is then sent once more, on a fresh one, if nothing of an answer had come.
+        """
+        origin, head = self._heads.write(request)
+        connection = self.pool.take(origin)
+        if connection is not None:
+            try:
+                return await self._exchange(connection, request, head)
+            except UpstreamFailed:
+                if not connection.untouched:
+                    raise
+        connection = await self._connector.open(origin, connect_s)
+        if self.pool.closed:
+            connection.abort()
+        return await self._exchange(connection, request, head)
+
+    async def aclose(self) -> None:
+        """End all connections."""
+        await self._connector.aclose()
+        await self.pool.aclose()
+
+    async def _exchange(self, connection: Connection, request: HttpRequest, head: bytes) -> Answer:
+        connection.start(request.method, head, request.body)
+        try:
+            status, headers = await connection.head()
+        except BaseException:
+            connection.abort()
+            raise
+        return Answer(status, headers, connection, self.pool)
+
+
+class Answer:
+    """An answer whose head has come; see `dataplane.transport.UpstreamResponse`."""
+
+    __slots__ = ("_connection", "_pool", "headers", "status")
+
+    def __init__(
+        self, status: int, headers: dict[str, str], connection: Connection, pool: IdlePool
+    ) -> None:
+        """Take the connection over until `release`."""
+        self.status = status
+        self.headers = headers
+        self._connection: Connection | None = connection
+        self._pool = pool
+
+    async def chunk(self) -> bytes:
+        """Wait for the next bytes of the body; empty at its end. Raises UpstreamFailed."""
+        if self._connection is None:
+            raise closed_in_answer()
+        return await self._connection.chunk()
+
+    def waiting(self) -> bytes:
+        """Take what has come already, without waiting; may be empty."""
+        return b"" if self._connection is None else self._connection.waiting()
+
+    def release(self) -> None:
+        """Give the connection back if the answer is whole, else close it. Once is enough."""
+        connection = self._connection
+        if connection is None:
+            return
+        self._connection = None
+        if connection.end():
+            self._pool.give_back(connection)
