@@ -11,24 +11,33 @@ from http import HTTPStatus
 
 from aiohttp.web_request import BaseRequest
 
-_STATUS_LINES: Mapping[int, bytes] = {
-    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
+_STATUS_LINES: Mapping[int, str] = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus
 }
+_HTTP_1_1 = (1, 1)
 _GONE = "the caller has left"
 
 
 class Answer:
     """A whole answer. Header values are text of ours: printable, without line breaks.
 
+    lines: headers that are written out already, each with its end.
     close: whether the connection ends with it, whatever the caller wishes.
     """
 
-    __slots__ = ("_body", "_close", "_headers", "_sent", "keep_alive", "status")
+    __slots__ = ("_body", "_close", "_headers", "_lines", "_sent", "keep_alive", "status")
 
     def __init__(
-        self, status: int, headers: Mapping[str, str], body: bytes, *, close: bool = False
+        self,
+        status: int,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        lines: str = "",
+        close: bool = False,
     ) -> None:
         """Write nothing yet."""
+        self._lines = lines
         self.status = status
         self.keep_alive: bool | None = not close
         self._headers = headers
@@ -45,16 +54,19 @@ class Answer:
         if transport is None or transport.is_closing():
             raise ConnectionResetError(_GONE)
         self.keep_alive = request.keep_alive and not self._close
-        head = _head(request, self.status, self._headers, keep_alive=self.keep_alive)
-        length = b"content-length: %d\r\n\r\n" % len(self._body)
-        body = b"" if request.method == "HEAD" else self._body
+        head = _head(request, self.status, self._headers, self._lines, keep_alive=self.keep_alive)
+        body = self._body
+        head += b"content-length: %d\r\n\r\n" % len(body)
+        if request.method == "HEAD":
+            body = b""
         # A large body is not copied only to save a write.
         if len(body) > _COPY_BYTES:
-            transport.write(head + length)
+            transport.write(head)
             transport.write(body)
         else:
-            transport.write(head + length + body)
-        await request.writer.drain()
+            transport.write(head + body)
+        if transport.get_write_buffer_size():
+            await request.writer.drain()
 
     async def write_eof(self) -> None:
         """Do nothing: `prepare` has sent it all."""
@@ -63,10 +75,20 @@ class Answer:
 class StreamAnswer:
     """An answer that is written piece by piece, chunked; to HTTP/1.0 until the connection ends."""
 
-    __slots__ = ("_chunked", "_close", "_ended", "_headers", "_request", "keep_alive", "status")
+    __slots__ = (
+        "_chunked",
+        "_close",
+        "_ended",
+        "_headers",
+        "_lines",
+        "_request",
+        "keep_alive",
+        "status",
+    )
 
-    def __init__(self, headers: Mapping[str, str], *, close: bool = False) -> None:
-        """Write nothing yet; the status is 200."""
+    def __init__(self, headers: Mapping[str, str], *, lines: str = "", close: bool = False) -> None:
+        """Write nothing yet; the status is 200. lines: see Answer."""
+        self._lines = lines
         self.status = 200
         self.keep_alive: bool | None = not close
         self._headers = headers
@@ -85,7 +107,7 @@ class StreamAnswer:
         self._request = request
         self._chunked = request.version >= (1, 1)
         self.keep_alive = request.keep_alive and self._chunked and not self._close
-        head = _head(request, 200, self._headers, keep_alive=self.keep_alive)
+        head = _head(request, 200, self._headers, self._lines, keep_alive=self.keep_alive)
         transport.write(
             head + (b"transfer-encoding: chunked\r\n\r\n" if self._chunked else b"\r\n")
         )
@@ -97,7 +119,8 @@ class StreamAnswer:
         if request is None or transport is None or transport.is_closing():
             raise ConnectionResetError(_GONE)
         transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
-        await request.writer.drain()
+        if transport.get_write_buffer_size():
+            await request.writer.drain()
 
     async def write_eof(self) -> None:
         """End it, once."""
@@ -116,12 +139,13 @@ _COPY_BYTES = 64 * 1024
 
 
 def _head(
-    request: BaseRequest, status: int, headers: Mapping[str, str], *, keep_alive: bool
+    request: BaseRequest, status: int, headers: Mapping[str, str], lines: str, *, keep_alive: bool
 ) -> bytes:
-    lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
+    for name, value in headers.items():
+        lines += f"{name}: {value}\r\n"
     if not keep_alive:
-        lines.append("connection: close\r\n")
-    elif request.version < (1, 1):
-        lines.append("connection: keep-alive\r\n")
-    line = _STATUS_LINES.get(status) or f"HTTP/1.1 {status} Unknown\r\n".encode()
-    return line + "".join(lines).encode("latin-1", "replace")
+        lines += "connection: close\r\n"
+    elif request.version < _HTTP_1_1:
+        lines += "connection: keep-alive\r\n"
+    line = _STATUS_LINES.get(status) or f"HTTP/1.1 {status} Unknown\r\n"
+    return (line + lines).encode("latin-1", "replace")

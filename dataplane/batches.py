@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
 
 from dataplane.provider import Call, Completed, Request
+from dataplane.record import replace
 from dataplane.wire.embeddings import merge_answers
 
 AT_ONCE = 4

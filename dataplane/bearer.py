@@ -13,11 +13,12 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from dataplane.errors import ErrorClass, UpstreamFailed
 from dataplane.provider import HttpRequest
+from dataplane.record import replace
 
 EARLY_S = 300.0
 """How long before its end a token is used, while another is asked for; half the life of tokens

@@ -7,7 +7,6 @@ lists, and a credential that may not list models says nothing of the provider's 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from controlplane.table import schema
@@ -26,6 +25,7 @@ from dataplane.provider import (
     Request,
 )
 from dataplane.providers.bedrock import BedrockAdapter
+from dataplane.record import replace
 from dataplane.transport import Transport
 from dataplane.upstream import HttpProvider, health_after
 from dataplane.wire.sigv4 import Scope, signed

@@ -6,12 +6,16 @@ refuses is one exception, so that bad input has one path. Encoding is compact an
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import msgspec
 
 _decoder = msgspec.json.Decoder()
 _encoder = msgspec.json.Encoder()
+
+
+T = TypeVar("T")
 
 
 class DecodeError(ValueError):
@@ -36,6 +40,19 @@ def decode_object(data: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise DecodeError("the JSON is not an object")
     return value
+
+
+def matcher(kind: type[T]) -> Callable[[bytes], T | None]:
+    """Make a function that decodes JSON of one type, and gives None for JSON of any other."""
+    decoder = msgspec.json.Decoder(kind)
+
+    def match(data: bytes) -> T | None:
+        try:
+            return decoder.decode(data)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return None
+
+    return match
 
 
 def encode(value: Any) -> bytes:

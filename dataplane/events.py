@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from controlplane.table.schema import Price
 from dataplane.flight import Decision, RequestOutcome
 from dataplane.provider import Operation, Usage
+from dataplane.record import Struct
 from dataplane.telemetry import RequestSpan
 
 log = logging.getLogger("switchgear.events")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestStarted:
+class RequestStarted(Struct, frozen=True, kw_only=True):
     """A call of a model has arrived; nothing of it is known yet. at_s: monotonic seconds."""
 
     at_s: float
@@ -28,8 +27,7 @@ class RequestStarted:
     operation: Operation
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttemptEnded:
+class AttemptEnded(Struct, frozen=True, kw_only=True):
     """One provider call is over.
 
     first_event_s: seconds to the first semantic event or the unary answer, None if none came.
@@ -48,8 +46,7 @@ class AttemptEnded:
     error_type: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestCompleted:
+class RequestCompleted(Struct, frozen=True, kw_only=True):
     """A request was answered in full by the last target of `span.flight`."""
 
     at_s: float
@@ -60,8 +57,7 @@ class RequestCompleted:
     cost: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestFailed:
+class RequestFailed(Struct, frozen=True, kw_only=True):
     """A request was not answered in full: rejected, failed, cut off, or its caller left."""
 
     at_s: float

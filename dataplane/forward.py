@@ -8,8 +8,7 @@ been said to the caller, so everything up to it can be tried elsewhere; after it
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
 
 from controlplane.table.live import LiveTable
 from controlplane.table.outcome import Refusal, SkipReason
@@ -30,12 +29,15 @@ from dataplane.provider import (
     Request,
     ResponseFacts,
 )
+from dataplane.record import Struct, field
 from dataplane.served import Attempt, ResultT, Served, ServedStream
 from dataplane.telemetry import Decision, DelaySource, RequestSpan
 
+# A member by a name of its own: looking it up in its class costs more than comparing it.
+_EMBEDDINGS = Operation.EMBEDDINGS
 
-@dataclass(slots=True, kw_only=True)
-class Exchange:
+
+class Exchange(Struct, kw_only=True):
     """One request on its way. arrived_s: monotonic time of its arrival."""
 
     request: Request
@@ -45,8 +47,7 @@ class Exchange:
     arrived_s: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Skipped:
+class Skipped(Struct, frozen=True, kw_only=True):
     """A target that was not tried."""
 
     target: Target
@@ -62,8 +63,7 @@ class NothingAvailable(Exception):  # noqa: N818 - an outcome of the request
         self.skipped = skipped
 
 
-@dataclass(slots=True)
-class _State:
+class _State(Struct):
     """What a request has met so far."""
 
     skipped: list[Skipped] = field(default_factory=list)
@@ -104,24 +104,14 @@ class Forwarder:
 
         Raises RequestRejected, UpstreamFailed (of the last attempt) or NothingAvailable.
         """
-
-        async def call(provider: Provider, how: Call) -> Completed:
-            if exchange.request.operation is Operation.EMBEDDINGS:
-                return await provider.embeddings(exchange.request, how)
-            return await provider.chat(exchange.request, how)
-
-        served = await self._run(exchange, call)
+        served = await self._run(exchange, _whole)
         served.attempt.first_event()
         served.attempt.served(served.result.answer.facts, served.result.request_id)
         return served
 
     async def stream(self, exchange: Exchange) -> Served[ServedStream]:
         """Open a stream, up to its first semantic event. Raises as `complete` does."""
-
-        async def call(provider: Provider, how: Call) -> ChatStream:
-            return await provider.chat_stream(exchange.request, how)
-
-        served = await self._run(exchange, call)
+        served = await self._run(exchange, _streamed)
         return Served(
             result=ServedStream(served.result, served.attempt),
             attempt=served.attempt,
@@ -130,7 +120,7 @@ class Forwarder:
         )
 
     async def _run(
-        self, exchange: Exchange, call: Callable[[Provider, Call], Awaitable[ResultT]]
+        self, exchange: Exchange, call: Callable[[Provider, Request, Call], Awaitable[ResultT]]
     ) -> Served[ResultT]:
         """Try targets until one answers."""
         table, route = exchange.table, exchange.route
@@ -144,7 +134,7 @@ class Forwarder:
             random=self._random,
         )
         state = _State()
-        if exchange.request.operation is Operation.EMBEDDINGS and order:
+        if exchange.request.operation is _EMBEDDINGS and order:
             plan.only_like(order[0])
         if exchange.request.pinned and order:
             plan.only(order[0])
@@ -160,11 +150,11 @@ class Forwarder:
                 model=step.target.model,
                 timeouts=attempt.config.timeouts,
                 deadline_s=deadline_s,
-                begin=_beginner(exchange, attempt, plan),
+                begin=attempt.begin,
                 strict=route.strict,
             )
             try:
-                result = await call(self._pool.get(attempt.config), how)
+                result = await call(self._pool.get(attempt.config), exchange.request, how)
             except UpstreamFailed as failure:
                 self._failed(exchange, attempt, failure, plan, state)
             except RequestRejected as rejection:
@@ -220,6 +210,9 @@ class Forwarder:
             permit=admitted,
             target=target,
             config=config,
+            request=exchange.request,
+            span=exchange.span,
+            plan=plan,
             live=self._live,
             events=self._events,
             clock=self._clock,
@@ -263,14 +256,14 @@ class Forwarder:
         state.fallback_reason = state.fallback_reason or refusal.reason.value
 
 
-def _beginner(exchange: Exchange, attempt: Attempt, plan: Plan) -> Callable[[], Mapping[str, str]]:
-    """Make the function that a provider calls when the attempt really begins."""
+def _whole(provider: Provider, request: Request, how: Call) -> Awaitable[Completed]:
+    if request.operation is _EMBEDDINGS:
+        return provider.embeddings(request, how)
+    return provider.chat(request, how)
 
-    def begin() -> Mapping[str, str]:
-        plan.began(attempt.target)
-        return attempt.begin(exchange.span, exchange.request, plan.attempts)
 
-    return begin
+def _streamed(provider: Provider, request: Request, how: Call) -> Awaitable[ChatStream]:
+    return provider.chat_stream(request, how)
 
 
 def _verdict(state: _State) -> Exception:

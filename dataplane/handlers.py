@@ -10,7 +10,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
@@ -25,6 +25,7 @@ from dataplane.events import Events, RequestCompleted, RequestFailed, RequestSta
 from dataplane.forward import Exchange, Forwarder, NothingAvailable
 from dataplane.provider import Batch, Completed, Operation, Request
 from dataplane.recent import RecentRequests
+from dataplane.record import replace
 from dataplane.served import Attempt, Served, ServedStream
 from dataplane.telemetry import RequestOutcome, RequestSpan, Telemetry
 from dataplane.wire import reply
@@ -38,6 +39,12 @@ _STREAM_HEADERS: Mapping[str, str] = {
     "x-accel-buffering": "no",
     "server": headers.SERVER,
 }
+_JSON_HEADERS: Mapping[str, str] = {
+    "content-type": "application/json",
+    "server": headers.SERVER,
+}
+# A member by a name of its own: looking it up in its class costs more than comparing it.
+_SERVED = RequestOutcome.SERVED
 _UNEXPECTED = RequestRejected(
     "unexpected error in the sidecar", status=500, type="server_error", code="internal_error"
 )
@@ -100,7 +107,7 @@ class DataPort:
         self._clock = clock
         self.address = ("127.0.0.1", 0)
         self.draining = False
-        self._active: dict[asyncio.Task[object], _Sent] = {}
+        self._active: set[_Sent] = set()
 
     async def handle(self, request: BaseRequest) -> Answer | StreamAnswer:
         """Answer one request. Raises only CancelledError, when the caller has left."""
@@ -127,9 +134,9 @@ class DataPort:
 
     def cut_off(self) -> None:
         """End what still runs: tell its callers, then cancel it."""
-        for task, sent in list(self._active.items()):
+        for sent in list(self._active):
             sent.cut_off()
-            task.cancel()
+            sent.http.task.cancel()
 
     async def _infer(
         self, http: BaseRequest, path: str, endpoint: _Endpoint
@@ -141,9 +148,7 @@ class DataPort:
         self._events.publish(
             RequestStarted(at_s=arrived_s, request_id=sent.request_id, operation=endpoint.operation)
         )
-        task = asyncio.current_task()
-        assert task is not None
-        self._active[task] = sent
+        self._active.add(sent)
         outcome, error_type = RequestOutcome.FAILED, ""
         try:
             request = await self._parse(http, endpoint)
@@ -173,7 +178,7 @@ class DataPort:
             error_type = "_OTHER"
             await sent.error(_UNEXPECTED, span)
         finally:
-            del self._active[task]
+            self._active.discard(sent)
             span.end(outcome, sent.status, error_type)
             self._ended(span, sent, endpoint.operation, outcome)
         assert sent.response is not None
@@ -182,7 +187,7 @@ class DataPort:
     def _ended(
         self, span: RequestSpan, sent: _Sent, operation: Operation, outcome: RequestOutcome
     ) -> None:
-        if outcome is RequestOutcome.SERVED:
+        if outcome is _SERVED:
             assert sent.attempt is not None
             self._events.publish(
                 RequestCompleted(
@@ -229,22 +234,28 @@ class DataPort:
         served: Served[Completed] = await self._forwarder.complete(exchange)
         sent.attempt = served.attempt
         span = exchange.span
-        extra = headers.journey(
-            span, fallback_reason=served.fallback_reason, warnings=served.result.warnings
+        lines = headers.lines_of_served(
+            sent.request_id,
+            span,
+            fallback_reason=served.fallback_reason,
+            warnings=served.result.warnings,
         )
         span.first_byte()
-        await sent.whole(200, served.result.answer.body, {**sent.identity(span), **extra})
-        return RequestOutcome.SERVED
+        await sent.served(served.result.answer.body, lines)
+        return _SERVED
 
     async def _stream(self, exchange: Exchange, sent: _Sent) -> RequestOutcome:
         served: Served[ServedStream] = await self._forwarder.stream(exchange)
         sent.attempt = served.attempt
         stream, span = served.result, exchange.span
         try:
-            extra = headers.journey(
-                span, fallback_reason=served.fallback_reason, warnings=stream.warnings
+            lines = headers.lines_of_served(
+                sent.request_id,
+                span,
+                fallback_reason=served.fallback_reason,
+                warnings=stream.warnings,
             )
-            response = await sent.begin({**sent.identity(span), **extra, **_STREAM_HEADERS})
+            response = await sent.begin(lines)
             span.first_byte()
             batch = stream.head
             while True:
@@ -298,7 +309,7 @@ class DataPort:
         )
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class _Sent:
     """What has gone out to the caller.
 
@@ -317,12 +328,18 @@ class _Sent:
     def identity(self, span: RequestSpan) -> dict[str, str]:
         return headers.identity(self.request_id, span)
 
-    async def begin(self, head: Mapping[str, str]) -> StreamAnswer:
-        """Commit to a stream: the status line goes out."""
-        answer = StreamAnswer(head, close=self.closing)
+    async def begin(self, lines: str) -> StreamAnswer:
+        """Commit to a stream: the status line goes out. lines: headers, each with its end."""
+        answer = StreamAnswer(_STREAM_HEADERS, lines=lines, close=self.closing)
         await answer.prepare(self.http)
         self.status, self.response, self.stream = 200, answer, answer
         return answer
+
+    async def served(self, body: bytes, lines: str) -> None:
+        """Send a whole good answer. lines: headers, each with its end."""
+        answer = Answer(200, _JSON_HEADERS, body, lines=lines, close=self.closing)
+        await answer.prepare(self.http)
+        self.status, self.response = 200, answer
 
     async def whole(self, status: int, body: bytes, head: Mapping[str, str]) -> None:
         """Send a whole answer."""
@@ -366,8 +383,7 @@ def _tail(batch: Batch) -> bytes:
 
 
 def _answer(status: int, body: bytes, head: Mapping[str, str], *, close: bool = False) -> Answer:
-    headers_ = {"content-type": "application/json", "server": headers.SERVER, **head}
-    return Answer(status, headers_, body, close=close)
+    return Answer(status, {**_JSON_HEADERS, **head}, body, close=close)
 
 
 def _method_not_allowed(allowed: str) -> RequestRejected:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from dataplane.telemetry import RequestSpan
 
@@ -45,6 +46,27 @@ def journey(
     return headers
 
 
+def lines_of_served(
+    request_id: str, span: RequestSpan, *, fallback_reason: str, warnings: Sequence[str]
+) -> str:
+    """Write `identity` and `journey` as lines of a head, in one go: every good answer has them."""
+    flight = span.flight
+    lines = (
+        f"x-request-id: {request_id}\r\nrequest-id: {request_id}\r\n"
+        f"{PROVIDER}: {_safe(flight.provider)}\r\n{MODEL}: {_safe(flight.upstream_model)}\r\n"
+        f"{ATTEMPTS}: {flight.attempts}\r\n{GENERATION}: {flight.generation}\r\n"
+        f"{OVERHEAD_MS}: {flight.overhead_s * 1000:.2f}\r\n"
+    )
+    if span.recording:
+        lines += f"x-trace-id: {span.trace_id}\r\n"
+    if fallback_reason:
+        lines += f"{FALLBACK_REASON}: {fallback_reason}\r\n"
+    if warnings:
+        lines += f"{WARNINGS}: {_safe(', '.join(dict.fromkeys(warnings)))}\r\n"
+    return lines
+
+
+@lru_cache(maxsize=1024)
 def _safe(text: str) -> str:
     """Keep what a header line can carry: printable ASCII, bounded."""
     return "".join(char if " " <= char <= "~" else "?" for char in text[:_MAX_VALUE])

@@ -20,10 +20,10 @@ from dataclasses import dataclass
 
 from controlplane.table.schema import RetryPolicy, Target
 from dataplane.errors import ErrorClass, UpstreamFailed
+from dataplane.record import Struct
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class Step(Struct, frozen=True, kw_only=True):
     """The target to try next, after waiting `delay_s` seconds (0 in most cases).
 
     asked: whether the upstream asked for that delay; else it is our back-off.

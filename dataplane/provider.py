@@ -11,12 +11,14 @@ The canonical form is OpenAI's: chat completions, completions and embeddings.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol, runtime_checkable
 
 from controlplane.table.schema import Timeouts
 from dataplane.errors import UpstreamFailed
+from dataplane.plain import PlainChat
+from dataplane.record import Struct, field
 
 
 class Operation(StrEnum):
@@ -54,8 +56,7 @@ class Feature(StrEnum):
     REASONING = "reasoning"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(Struct, frozen=True, kw_only=True):
     """A request in canonical form, checked, with explicit nulls stripped.
 
     model: the caller's name for it, which is also the `model` of the answer.
@@ -69,6 +70,7 @@ class Request:
     strict: whether it must be served as it is, or not at all; see Call.
     pinned: whether it names something that only one provider has (an uploaded file), so that no
         other may be tried.
+    plain: the same once more, if it is a plain chat.
     """
 
     operation: Operation
@@ -82,10 +84,10 @@ class Request:
     features: frozenset[Feature] = frozenset()
     strict: bool = False
     pinned: bool = False
+    plain: PlainChat | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HttpRequest:
+class HttpRequest(Struct, frozen=True, kw_only=True):
     """One HTTP request to an upstream. Header names are lower case."""
 
     method: str
@@ -94,8 +96,7 @@ class HttpRequest:
     body: bytes = b""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HttpResponse:
+class HttpResponse(Struct, frozen=True, kw_only=True):
     """A whole HTTP answer of an upstream. Header names are lower case; repeated ones are joined."""
 
     status: int
@@ -103,8 +104,7 @@ class HttpResponse:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
+class Prepared(Struct, frozen=True, kw_only=True):
     """A request in the upstream's format.
 
     warnings: what was changed on the way, each `action:field` with the actions of
@@ -120,8 +120,7 @@ class Prepared:
     answer_headers: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
+class Usage(Struct, frozen=True, kw_only=True):
     """Tokens, totals including their parts; None where the upstream did not say."""
 
     input_tokens: int | None = None
@@ -131,8 +130,7 @@ class Usage:
     reasoning_tokens: int | None = None
 
 
-@dataclass(slots=True, kw_only=True)
-class ResponseFacts:
+class ResponseFacts(Struct, kw_only=True):
     """What an answer said of itself, gathered while it is read; for telemetry and headers.
 
     finish_reasons: the canonical ones, by choice index. native_finish_reason: the upstream's word
@@ -148,16 +146,14 @@ class ResponseFacts:
     warnings: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(Struct, frozen=True, kw_only=True):
     """A whole answer in the caller's format: the JSON body, and what it said."""
 
     body: bytes
     facts: ResponseFacts
 
 
-@dataclass(slots=True, kw_only=True)
-class Batch:
+class Batch(Struct, kw_only=True):
     """What one read of a stream came to.
 
     data: bytes for the caller, whole SSE events; may be empty. Never holds `[DONE]`: the
@@ -269,8 +265,7 @@ class SplitsEmbeddings(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class Call(Struct, frozen=True, kw_only=True):
     """How one attempt is made.
 
     model: the upstream's name for the model.
@@ -325,8 +320,7 @@ class ChatStream(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Completed:
+class Completed(Struct, frozen=True, kw_only=True):
     """A unary answer as the forwarder gets it."""
 
     answer: Answer

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import replace
+from contextlib import asynccontextmanager
 from typing import Protocol
 
 from controlplane.table import schema
 from dataplane.credentials import Credentials
 from dataplane.errors import ErrorClass, UpstreamFailed
-from dataplane.provider import Call, HttpRequest, HttpResponse
+from dataplane.http.failures import ExpiredError
+from dataplane.limits import Limits
+from dataplane.provider import HttpRequest, HttpResponse
 from dataplane.transport import MAX_ANSWER_BYTES, Transport, UpstreamResponse, read_all
 
 _MAX_ERROR_BYTES = 256 * 1024
@@ -74,10 +75,10 @@ class Sender:
             raise UpstreamFailed(ErrorClass.CREDENTIAL, f"the credential {ref} is missing")
         return secret
 
-    async def ready(self, call: Call, started: float, head_s: float) -> None:
+    async def ready(self, limits: Limits) -> None:
         """Have at hand what signs the requests of a call; see Signer."""
         if self._signer is not None:
-            async with self._until_head(call, started, head_s):
+            async with _until_head(limits):
                 await self._signer.ready()
 
     async def open(
@@ -86,83 +87,69 @@ class Sender:
         again: Callable[[], HttpRequest],
         *,
         tracing: Mapping[str, str],
-        call: Call,
-        started: float,
-        head_s: float,
+        limits: Limits,
     ) -> UpstreamResponse:
         """Send, and return once a 2xx head has come; whoever gets the response releases it.
 
         again: builds the request once more, for when the credential was refused and has become
-            another. head_s: seconds from `started` in which the head must come.
+            another.
         """
         sent = self._authorised(http, tracing)
-        response = await self._send(sent, call, started, head_s)
+        response = await self._send(sent, limits)
         if response.status < 300:
             return response
-        failure = await self._refused(response, call, started)
+        failure = await self._refused(response, limits)
         if failure.error is not ErrorClass.AUTH:
             raise failure
-        async with self._until_head(call, started, head_s):
+        async with _until_head(limits):
             renewed = await self._renewed(sent)
         if not renewed:
             raise failure
-        response = await self._send(self._authorised(again(), tracing), call, started, head_s)
+        response = await self._send(self._authorised(again(), tracing), limits)
         if response.status < 300:
             return response
-        raise await self._refused(response, call, started)
+        raise await self._refused(response, limits)
 
     async def body(
-        self,
-        response: UpstreamResponse,
-        call: Call,
-        started: float,
-        limit: int = MAX_ANSWER_BYTES,
+        self, response: UpstreamResponse, limits: Limits, most: int = MAX_ANSWER_BYTES
     ) -> bytes:
-        """Read a body to its end; a silence or a break in the middle is a failure."""
-        idle_s = call.timeouts.idle_s
+        """Read a body of at most `most` bytes; a silence or a break in the middle is a failure."""
         parts: list[bytes] = []
         size = 0
         while True:
             data = response.waiting()
             if not data:
-                async with limited(
-                    self._clock,
-                    (
-                        self._clock() + idle_s,
-                        ErrorClass.TIMEOUT_IDLE,
-                        f"the answer stood still for {idle_s:g} s",
-                    ),
-                    total_limit(call, started),
-                ):
-                    data = await response.chunk()
+                by_s = limits.idle_by_s(self._clock())
+                try:
+                    data = await response.chunk(by_s)
+                except ExpiredError as error:
+                    raise limits.stood_still(by_s, "answer") from error
             if not data:
                 return parts[0] if len(parts) == 1 else b"".join(parts)
             size += len(data)
-            if size > limit:
+            if size > most:
                 raise UpstreamFailed(
-                    ErrorClass.BAD_RESPONSE, f"the upstream's answer is larger than {limit} bytes"
+                    ErrorClass.BAD_RESPONSE, f"the upstream's answer is larger than {most} bytes"
                 )
             parts.append(data)
 
     async def ask(self, http: HttpRequest) -> HttpResponse:
         """Make one small call that is no attempt: a probe, a list. Raises if it is not 2xx."""
         timeout_s = self._config.health_check.timeout_s
-        async with limited(
-            self._clock,
-            (
-                self._clock() + timeout_s,
-                ErrorClass.TIMEOUT_FIRST_BYTE,
-                f"no answer within {timeout_s:g} s",
-            ),
-        ):
-            if self._signer is not None:
-                await self._signer.ready()
-                http = self._signer.sign(http)
-            response = await self._transport.send(http, connect_s=timeout_s)
-            try:
-                body = await read_all(response)
-            finally:
-                response.release()
+        try:
+            async with asyncio.timeout(timeout_s):
+                if self._signer is not None:
+                    await self._signer.ready()
+                    http = self._signer.sign(http)
+                response = await self._transport.send(http, connect_s=timeout_s)
+                try:
+                    body = await read_all(response)
+                finally:
+                    response.release()
+        except TimeoutError as error:
+            raise UpstreamFailed(
+                ErrorClass.TIMEOUT_FIRST_BYTE, f"no answer within {timeout_s:g} s"
+            ) from error
         answer = HttpResponse(status=response.status, headers=response.headers, body=body)
         if response.status >= 300:
             raise self._failure(answer)
@@ -170,27 +157,33 @@ class Sender:
 
     def _authorised(self, http: HttpRequest, tracing: Mapping[str, str]) -> HttpRequest:
         if tracing:
-            http = replace(http, headers={**http.headers, **tracing})
+            http = HttpRequest(
+                method=http.method,
+                url=http.url,
+                headers={**http.headers, **tracing},
+                body=http.body,
+            )
         return http if self._signer is None else self._signer.sign(http)
 
-    async def _send(
-        self, http: HttpRequest, call: Call, started: float, head_s: float
-    ) -> UpstreamResponse:
-        async with self._until_head(call, started, head_s):
-            response = await self._transport.send(http, connect_s=call.timeouts.connect_s)
-        if response.headers.get("content-encoding", "identity").lower() != "identity":
+    async def _send(self, http: HttpRequest, limits: Limits) -> UpstreamResponse:
+        try:
+            response = await self._transport.send(
+                http, connect_s=limits.connect_s, until_s=limits.head_by_s
+            )
+        except ExpiredError as error:
+            raise limits.no_head("answer") from error
+        coding = response.headers.get("content-encoding")
+        if coding is not None and coding.lower() != "identity":
             response.release()
             raise UpstreamFailed(
                 ErrorClass.BAD_RESPONSE, "the upstream compressed its answer, though not asked to"
             )
         return response
 
-    async def _refused(
-        self, response: UpstreamResponse, call: Call, started: float
-    ) -> UpstreamFailed:
+    async def _refused(self, response: UpstreamResponse, limits: Limits) -> UpstreamFailed:
         """Classify an answer that is not 2xx, even if its body cannot be read."""
         try:
-            body = await self.body(response, call, started, _MAX_ERROR_BYTES)
+            body = await self.body(response, limits, _MAX_ERROR_BYTES)
         except UpstreamFailed:
             body = b""
         finally:
@@ -206,31 +199,12 @@ class Sender:
         ref = self._config.credential
         return ref is not None and self._credentials.refresh(ref)
 
-    def _until_head(
-        self, call: Call, started: float, head_s: float
-    ) -> AbstractAsyncContextManager[None]:
-        return limited(
-            self._clock,
-            (started + head_s, ErrorClass.TIMEOUT_FIRST_BYTE, f"no answer within {head_s:g} s"),
-            (call.deadline_s, ErrorClass.TIMEOUT_TOTAL, "the request's deadline has passed"),
-            total_limit(call, started),
-        )
-
 
 @asynccontextmanager
-async def limited(
-    clock: Callable[[], float], *expiries: tuple[float, ErrorClass, str]
-) -> AsyncIterator[None]:
-    """Bound a block by the earliest of several times; its class and words become the failure."""
-    when, error, message = min(expiries, key=lambda expiry: expiry[0])
+async def _until_head(limits: Limits) -> AsyncIterator[None]:
+    """Bound a block that comes before the head by the same limit."""
     try:
-        async with asyncio.timeout(when - clock()):
+        async with asyncio.timeout_at(limits.head_by_s):
             yield
-    except TimeoutError as expired:
-        raise UpstreamFailed(error, message) from expired
-
-
-def total_limit(call: Call, started: float) -> tuple[float, ErrorClass, str]:
-    """Give the end of an attempt, for `limited`."""
-    total_s = call.timeouts.total_s
-    return started + total_s, ErrorClass.TIMEOUT_TOTAL, f"the attempt took over {total_s:g} s"
+    except TimeoutError as error:
+        raise limits.no_head("answer") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from controlplane.table.live import LiveTable, Permit
@@ -11,7 +10,9 @@ from controlplane.table.outcome import Outcome, OutcomeKind
 from controlplane.table.schema import Provider, Target
 from dataplane.errors import UpstreamFailed
 from dataplane.events import AttemptEnded, Events, cost_of
+from dataplane.plan import Plan
 from dataplane.provider import Batch, ChatStream, Request, ResponseFacts, Usage
+from dataplane.record import Struct
 from dataplane.telemetry import AttemptSpan, Decision, RequestSpan
 
 ResultT = TypeVar("ResultT")
@@ -27,17 +28,41 @@ class Attempt:
     tells nobody. With `begin` it becomes a provider call, with a span.
     """
 
+    __slots__ = (
+        "_clock",
+        "_ended",
+        "_events",
+        "_first_event_s",
+        "_live",
+        "_permit",
+        "_plan",
+        "_request",
+        "_request_span",
+        "_span",
+        "_started_s",
+        "config",
+        "cost",
+        "target",
+        "usage",
+    )
+
     def __init__(
         self,
         *,
         permit: Permit,
         target: Target,
         config: Provider,
+        request: Request,
+        span: RequestSpan,
+        plan: Plan,
         live: LiveTable,
         events: Events,
         clock: Callable[[], float],
     ) -> None:
         """Take over the permit."""
+        self._request = request
+        self._request_span = span
+        self._plan = plan
         self.target = target
         self.config = config
         self.usage: Usage | None = None
@@ -56,10 +81,14 @@ class Attempt:
         """Whether the call has begun."""
         return self._span is not None
 
-    def begin(self, span: RequestSpan, request: Request, number: int) -> Mapping[str, str]:
-        """Start the call; return the tracing headers to send. `number` counts from 1."""
+    def begin(self) -> Mapping[str, str]:
+        """Start the call, which counts from now on; return the tracing headers to send."""
+        plan = self._plan
+        plan.began(self.target)
         self._started_s = self._clock()
-        self._span = span.attempt(self.config, self.target, request, number)
+        self._span = self._request_span.attempt(
+            self.config, self.target, self._request, plan.attempts
+        )
         return self._span.headers()
 
     def first_event(self) -> None:
@@ -144,8 +173,7 @@ class Attempt:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Served(Generic[ResultT]):
+class Served(Struct, Generic[ResultT], frozen=True, kw_only=True):
     """A target that answered.
 
     attempt: the one that did; its usage and cost are known once it has ended.

@@ -8,6 +8,7 @@ keeps cookies or decompresses, and each failure of the network is an UpstreamFai
 
 from __future__ import annotations
 
+import math
 import ssl
 from types import TracebackType
 from typing import Protocol, Self
@@ -29,8 +30,11 @@ class UpstreamResponse(Protocol):
     status: int
     headers: dict[str, str]
 
-    async def chunk(self) -> bytes:
-        """Wait for the next bytes of the body, as they come; empty at its end."""
+    async def chunk(self, until_s: float = math.inf) -> bytes:
+        """Wait for the next bytes of the body, as they come; empty at its end.
+
+        Raises UpstreamFailed, or ExpiredError at `until_s`, a time of the loop.
+        """
         ...
 
     def waiting(self) -> bytes:
@@ -45,8 +49,13 @@ class UpstreamResponse(Protocol):
 class Transport(Protocol):
     """What sends requests. Raises UpstreamFailed for everything that the network does."""
 
-    async def send(self, request: HttpRequest, *, connect_s: float) -> UpstreamResponse:
-        """Send a request and wait for the answer's head; the caller sets the time limit."""
+    async def send(
+        self, request: HttpRequest, *, connect_s: float, until_s: float = math.inf
+    ) -> UpstreamResponse:
+        """Send a request and wait for the answer's head until a time of the loop.
+
+        Raises ExpiredError when that time has come.
+        """
         ...
 
 
@@ -86,12 +95,14 @@ class HttpTransport:
         if proxied is not None:
             await proxied.aclose()
 
-    async def send(self, request: HttpRequest, *, connect_s: float) -> UpstreamResponse:
+    async def send(
+        self, request: HttpRequest, *, connect_s: float, until_s: float = math.inf
+    ) -> UpstreamResponse:
         """Send a request; see Transport."""
         assert self._client is not None, "the transport is not open"
         if self._proxied is not None and self._has_proxy(origin_of(request.url)):
-            return await self._proxied.send(request, connect_s)
-        return await self._client.send(request, connect_s)
+            return await self._proxied.send(request, connect_s, until_s)
+        return await self._client.send(request, connect_s, until_s)
 
     def _has_proxy(self, origin: Origin) -> bool:
         """Tell whether an origin is reached through a proxy, as aiohttp will see it too."""

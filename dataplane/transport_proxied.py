@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import io
+import math
 import socket
 import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
 
 import aiohttp
@@ -18,6 +21,7 @@ from yarl import URL
 from dataplane.errors import UpstreamFailed
 from dataplane.http.answer import MAX_HEADERS, MAX_LINE_BYTES
 from dataplane.http.failures import (
+    ExpiredError,
     closed_before_answer,
     closed_in_answer,
     malformed,
@@ -62,8 +66,18 @@ class ProxiedClient:
         """Close all connections."""
         await self._session.close()
 
-    async def send(self, request: HttpRequest, connect_s: float) -> ProxiedAnswer:
-        """Send a request and wait for the answer's head. Raises UpstreamFailed.
+    async def send(
+        self, request: HttpRequest, connect_s: float, until_s: float = math.inf
+    ) -> ProxiedAnswer:
+        """Send a request and wait for the answer's head until a time of the loop.
+
+        Raises UpstreamFailed, or ExpiredError when that time has come.
+        """
+        async with _until(until_s):
+            return await self._send_on(request, connect_s)
+
+    async def _send_on(self, request: HttpRequest, connect_s: float) -> ProxiedAnswer:
+        """Send until it has gone out on a live connection.
 
         A pooled connection may have been closed by the other side at the moment of its use. The
         request is then sent again, if nothing of an answer had come: on a fresh connection, unless
@@ -113,10 +127,11 @@ class ProxiedAnswer:
             headers[key] = f"{headers[key]}, {value}" if key in headers else value
         self.headers = headers
 
-    async def chunk(self) -> bytes:
-        """Wait for the next bytes of the body; empty at its end. Raises UpstreamFailed."""
+    async def chunk(self, until_s: float = math.inf) -> bytes:
+        """Wait for the next bytes of the body; empty at its end. Raises as `send` does."""
         try:
-            return await self._response.content.readany()
+            async with _until(until_s):
+                return await self._response.content.readany()
         except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
             raise closed_in_answer() from error
 
@@ -134,6 +149,18 @@ class ProxiedAnswer:
             self._response.release()
         else:
             self._response.close()
+
+
+@asynccontextmanager
+async def _until(until_s: float) -> AsyncIterator[None]:
+    limit = asyncio.timeout_at(None if until_s == math.inf else until_s)
+    try:
+        async with limit:
+            yield
+    except TimeoutError as error:
+        if limit.expired():
+            raise ExpiredError from error
+        raise
 
 
 def _payload(body: bytes) -> bytes | io.BytesIO | None:

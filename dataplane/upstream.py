@@ -7,12 +7,13 @@ order, and the time limits. Each failure leaves here as an UpstreamFailed.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
 from controlplane.table import schema
 from dataplane.batches import embed
 from dataplane.credentials import Credentials
 from dataplane.errors import ErrorClass, UpstreamFailed
+from dataplane.http.failures import ExpiredError
+from dataplane.limits import Limits
 from dataplane.provider import (
     Adapter,
     Batch,
@@ -30,7 +31,8 @@ from dataplane.provider import (
     SplitsEmbeddings,
     StreamDecoder,
 )
-from dataplane.sending import Sender, Signer, limited, total_limit
+from dataplane.record import replace
+from dataplane.sending import Sender, Signer
 from dataplane.strictness import require_unchanged
 from dataplane.transport import Transport, UpstreamResponse
 from dataplane.wire.failures import request_id
@@ -92,10 +94,10 @@ class HttpProvider:
 
     async def chat(self, request: Request, call: Call) -> Completed:
         """Make a unary call. Raises RequestRejected before anything is sent, or UpstreamFailed."""
-        started = self._clock()
-        prepared, response = await self._open(request, call, started, call.timeouts.answer_s)
+        limits = Limits(call, self._clock(), call.timeouts.answer_s)
+        prepared, response = await self._open(request, call, limits)
         try:
-            body = await self.sender.body(response, call, started)
+            body = await self.sender.body(response, limits)
             answer = self._adapter.answer(
                 request,
                 prepared,
@@ -116,11 +118,11 @@ class HttpProvider:
 
     async def chat_stream(self, request: Request, call: Call) -> UpstreamStream:
         """Open a stream, and return at its first semantic event."""
-        started = self._clock()
-        prepared, response = await self._open(request, call, started, call.timeouts.first_event_s)
+        limits = Limits(call, self._clock(), call.timeouts.first_event_s)
+        prepared, response = await self._open(request, call, limits)
         decoder = self._adapter.decoder(request, replace(prepared, answer_headers=response.headers))
         try:
-            head = await self._head(response, decoder, call, started)
+            head = await self._head(response, decoder, limits)
         except BaseException:
             response.release()
             raise
@@ -129,13 +131,12 @@ class HttpProvider:
             response=response,
             decoder=decoder,
             warnings=(*prepared.warnings, *decoder.facts.warnings),
-            idle_s=call.timeouts.idle_s,
-            end_s=started + call.timeouts.total_s,
+            limits=limits,
             clock=self._clock,
         )
 
     async def _open(
-        self, request: Request, call: Call, started: float, head_s: float
+        self, request: Request, call: Call, limits: Limits
     ) -> tuple[Prepared, UpstreamResponse]:
         """Send, and return once a 2xx head has come; a second time if a 401 met a rotated key."""
         if call.strict:
@@ -143,42 +144,29 @@ class HttpProvider:
         prepared = self._adapter.prepare(request, call.model, self.sender.secret())
         if call.strict:
             require_unchanged(prepared.warnings)
-        await self.sender.ready(call, started, head_s)
+        await self.sender.ready(limits)
 
         def again() -> HttpRequest:
             return self._adapter.prepare(request, call.model, self.sender.secret()).http
 
-        response = await self.sender.open(
-            prepared.http,
-            again,
-            tracing=call.begin(),
-            call=call,
-            started=started,
-            head_s=head_s,
-        )
+        response = await self.sender.open(prepared.http, again, tracing=call.begin(), limits=limits)
         return prepared, response
 
     async def _head(
-        self, response: UpstreamResponse, decoder: StreamDecoder, call: Call, started: float
+        self, response: UpstreamResponse, decoder: StreamDecoder, limits: Limits
     ) -> Batch:
         """Read until the stream says something, fails, or ends."""
         head = Batch()
-        first_s = call.timeouts.first_event_s
-        async with limited(
-            self._clock,
-            (started + first_s, ErrorClass.TIMEOUT_FIRST_BYTE, f"no event within {first_s:g} s"),
-            (call.deadline_s, ErrorClass.TIMEOUT_TOTAL, "the request's deadline has passed"),
-            total_limit(call, started),
-        ):
-            while not head.semantic:
-                data = await response.chunk()
-                _join(head, decoder.feed(data) if data else decoder.finish())
-                if head.failure is not None and not head.semantic:
-                    raise head.failure
-                if head.done and not head.semantic:
-                    raise UpstreamFailed(
-                        ErrorClass.BAD_RESPONSE, "the stream ended without an answer"
-                    )
+        while not head.semantic:
+            try:
+                data = await response.chunk(limits.head_by_s)
+            except ExpiredError as error:
+                raise limits.no_head("event") from error
+            _join(head, decoder.feed(data) if data else decoder.finish())
+            if head.failure is not None and not head.semantic:
+                raise head.failure
+            if head.done and not head.semantic:
+                raise UpstreamFailed(ErrorClass.BAD_RESPONSE, "the stream ended without an answer")
         return head
 
 
@@ -192,8 +180,7 @@ class UpstreamStream:
         response: UpstreamResponse,
         decoder: StreamDecoder,
         warnings: Sequence[str],
-        idle_s: float,
-        end_s: float,
+        limits: Limits,
         clock: Callable[[], float],
     ) -> None:
         """Take over the response."""
@@ -202,8 +189,7 @@ class UpstreamStream:
         self.request_id = request_id(response.headers)
         self._response = response
         self._decoder = decoder
-        self._idle_s = idle_s
-        self._end_s = end_s
+        self._limits = limits
         self._clock = clock
 
     @property
@@ -215,17 +201,11 @@ class UpstreamStream:
         """Wait for more. A broken connection or a silence is a failure in the batch."""
         data = self._response.waiting()
         if not data:
+            by_s = self._limits.idle_by_s(self._clock())
             try:
-                async with limited(
-                    self._clock,
-                    (
-                        self._clock() + self._idle_s,
-                        ErrorClass.TIMEOUT_IDLE,
-                        f"the stream stood still for {self._idle_s:g} s",
-                    ),
-                    (self._end_s, ErrorClass.TIMEOUT_TOTAL, "the attempt took too long"),
-                ):
-                    data = await self._response.chunk()
+                data = await self._response.chunk(by_s)
+            except ExpiredError:
+                return Batch(failure=self._limits.stood_still(by_s, "stream"))
             except UpstreamFailed as failure:
                 return Batch(failure=_broken(failure))
         return self._decoder.feed(data) if data else self._decoder.finish()
@@ -252,6 +232,4 @@ def _join(head: Batch, more: Batch) -> None:
 
 def _broken(failure: UpstreamFailed) -> UpstreamFailed:
     """Say of a failure in the middle of a stream what it is: nothing can be tried again."""
-    if failure.error in (ErrorClass.TIMEOUT_IDLE, ErrorClass.TIMEOUT_TOTAL):
-        return failure
     return UpstreamFailed(ErrorClass.STREAM_ABORT, failure.message, error_type=failure.error_type)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import ssl
 
 from dataplane.errors import UpstreamFailed
@@ -30,8 +31,12 @@ class Client:
         self._connector = Connector(names or Names(look_up, loop.time), self.pool, tls=tls)
         self._heads = Heads()
 
-    async def send(self, request: HttpRequest, connect_s: float) -> Answer:
-        """Send a request and wait for the answer's head. Raises UpstreamFailed.
+    async def send(
+        self, request: HttpRequest, connect_s: float, until_s: float = math.inf
+    ) -> Answer:
+        """Send a request and wait for the answer's head until a time of the loop.
+
+        Raises UpstreamFailed, or ExpiredError when that time has come.
 
         A connection that waited may have been closed by the other side at the moment of its use.
         The request is then sent once more, on a fresh one, if nothing of an answer had come.
@@ -40,24 +45,26 @@ class Client:
         connection = self.pool.take(origin)
         if connection is not None:
             try:
-                return await self._exchange(connection, request, head)
+                return await self._exchange(connection, request, head, until_s)
             except UpstreamFailed:
                 if not connection.untouched:
                     raise
-        connection = await self._connector.open(origin, connect_s)
+        connection = await self._connector.open(origin, connect_s, until_s)
         if self.pool.closed:
             connection.abort()
-        return await self._exchange(connection, request, head)
+        return await self._exchange(connection, request, head, until_s)
 
     async def aclose(self) -> None:
         """End all connections."""
         await self._connector.aclose()
         await self.pool.aclose()
 
-    async def _exchange(self, connection: Connection, request: HttpRequest, head: bytes) -> Answer:
+    async def _exchange(
+        self, connection: Connection, request: HttpRequest, head: bytes, until_s: float
+    ) -> Answer:
         connection.start(request.method, head, request.body)
         try:
-            status, headers = await connection.head()
+            status, headers = await connection.head(until_s)
         except BaseException:
             connection.abort()
             raise
@@ -78,11 +85,11 @@ class Answer:
         self._connection: Connection | None = connection
         self._pool = pool
 
-    async def chunk(self) -> bytes:
-        """Wait for the next bytes of the body; empty at its end. Raises UpstreamFailed."""
+    async def chunk(self, until_s: float = math.inf) -> bytes:
+        """Wait for the next bytes of the body; empty at its end. Raises as `send` does."""
         if self._connection is None:
             raise closed_in_answer()
-        return await self._connection.chunk()
+        return await self._connection.chunk(until_s)
 
     def waiting(self) -> bytes:
         """Take what has come already, without waiting; may be empty."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import socket
 import ssl
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 import aiohappyeyeballs  # noqa: TID251 - this is the door
 
 from dataplane.http.connection import Connection, Watcher
-from dataplane.http.failures import not_connected, not_connected_in
+from dataplane.http.failures import ExpiredError, not_connected, not_connected_in
 from dataplane.http.head import Origin
 
 NAMES_TTL_S = 30.0
@@ -116,13 +117,19 @@ class Connector:
         # Connections in the making whose callers have left.
         self._abandoned: set[_Making] = set()
 
-    async def open(self, origin: Origin, connect_s: float) -> Connection:
-        """Open a connection in `connect_s` seconds, all steps together. Raises UpstreamFailed."""
-        limit = asyncio.timeout(connect_s)
+    async def open(self, origin: Origin, connect_s: float, until_s: float = math.inf) -> Connection:
+        """Open a connection in `connect_s` seconds, all steps together.
+
+        Raises UpstreamFailed, or ExpiredError if `until_s`, a time of the loop, comes first.
+        """
+        until_connected_s = asyncio.get_running_loop().time() + connect_s
+        limit = asyncio.timeout_at(min(until_connected_s, until_s))
         try:
             async with limit:
                 return await self._open(origin)
         except TimeoutError as error:
+            if limit.expired() and until_s < until_connected_s:
+                raise ExpiredError from error
             # The kernel gives up by a TimeoutError too.
             raise (
                 not_connected_in(connect_s) if limit.expired() else not_connected(error)

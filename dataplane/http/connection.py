@@ -7,11 +7,17 @@ is written as fast as the upstream takes it; an answer is read as fast as the ca
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import Protocol, cast
 
 from dataplane.errors import UpstreamFailed
 from dataplane.http.answer import AnswerParser, MalformedError, TruncatedError
-from dataplane.http.failures import closed_before_answer, closed_in_answer, malformed
+from dataplane.http.failures import (
+    ExpiredError,
+    closed_before_answer,
+    closed_in_answer,
+    malformed,
+)
 from dataplane.http.head import Origin
 
 MAX_BUFFERED_BYTES = 256 * 1024
@@ -46,7 +52,10 @@ class Connection(asyncio.Protocol):
         "_parser",
         "_reading_paused",
         "_rest",
+        "_timer",
+        "_timer_s",
         "_transport",
+        "_until_s",
         "_waiter",
         "_watcher",
         "_writing_paused",
@@ -63,6 +72,11 @@ class Connection(asyncio.Protocol):
         self._busy = False
         self._failure: UpstreamFailed | None = None
         self._waiter: asyncio.Future[None] | None = None
+        # One timer for all waits. It is set when it must fire sooner than it would, and looks by
+        # itself what is waited for when it fires: most waits touch no timer at all.
+        self._until_s = math.inf
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_s = math.inf
         self._rest: memoryview | None = None
         self._writing_paused = False
         self._reading_paused = False
@@ -93,24 +107,27 @@ class Connection(asyncio.Protocol):
             self._rest = memoryview(body)
             self._write_on()
 
-    async def head(self) -> tuple[int, dict[str, str]]:
-        """Wait for status and headers. Raises UpstreamFailed."""
+    async def head(self, until_s: float = math.inf) -> tuple[int, dict[str, str]]:
+        """Wait for status and headers until a time of the loop.
+
+        Raises UpstreamFailed, or ExpiredError when the time has come.
+        """
         parser = self._parser
         while not parser.head_done:
             if self._failure is not None:
                 raise self._failure
-            await self._news()
+            await self._news(until_s)
         return parser.status, parser.headers
 
-    async def chunk(self) -> bytes:
-        """Wait for the next bytes of the body; empty at its end. Raises UpstreamFailed."""
+    async def chunk(self, until_s: float = math.inf) -> bytes:
+        """Wait for the next bytes of the body; empty at its end. Raises as `head` does."""
         parser = self._parser
         while not parser.chunks:
             if parser.done:
                 return b""
             if self._failure is not None:
                 raise self._failure
-            await self._news()
+            await self._news(until_s)
         return self.waiting()
 
     def waiting(self) -> bytes:
@@ -180,6 +197,10 @@ class Connection(asyncio.Protocol):
         """Say so to who waits."""
         self._transport = None
         self._rest = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+            self._timer_s = math.inf
         if exc is None:
             self._ended()
         elif not self._parser.done:
@@ -234,14 +255,35 @@ class Connection(asyncio.Protocol):
             self._failure = failure
         self._tell()
 
-    async def _news(self) -> None:
-        """Wait until something has come, or has failed."""
+    async def _news(self, until_s: float) -> None:
+        """Wait until something has come, or has failed. Raises ExpiredError."""
         assert self._waiter is None, "a connection is read by one caller"
+        self._until_s = until_s
+        if until_s < self._timer_s:
+            self._set_timer(until_s)
         self._waiter = self._loop.create_future()
         try:
             await self._waiter
         finally:
             self._waiter = None
+
+    def _set_timer(self, at_s: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_s = at_s
+        self._timer = self._loop.call_at(at_s, self._expire)
+
+    def _expire(self) -> None:
+        """End a wait whose time has come; else come back when it will have."""
+        self._timer = None
+        self._timer_s = math.inf
+        waiter = self._waiter
+        if waiter is None or waiter.done():
+            return
+        if self._loop.time() < self._until_s:
+            self._set_timer(self._until_s)
+        else:
+            waiter.set_exception(ExpiredError())
 
     def _tell(self) -> None:
         if self._waiter is not None and not self._waiter.done():

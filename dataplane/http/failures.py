@@ -11,6 +11,10 @@ import ssl
 from dataplane.errors import ErrorClass, UpstreamFailed
 
 
+class ExpiredError(Exception):
+    """What was waited for did not come in time; whoever set the time knows what that means."""
+
+
 def not_valid() -> UpstreamFailed:
     """Build the failure of a request that cannot be put into HTTP."""
     return UpstreamFailed(ErrorClass.CONFIG, "the URL or a header of the provider is not valid")

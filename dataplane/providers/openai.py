@@ -43,8 +43,9 @@ from dataplane.wire.openai_families import (
     takes_cache_marks,
     thinks_at_once,
 )
+from dataplane.wire.openai_plain import PlainWriter
 from dataplane.wire.openai_reading import AnswerRules, Reading
-from dataplane.wire.openai_request import refuses_functions, serialize
+from dataplane.wire.openai_request import Serialized, refuses_functions, serialize
 from dataplane.wire.openai_rules import (
     COMPLETION_FIELDS,
     EFFORTS,
@@ -120,6 +121,8 @@ _NOT_REASONING = frozenset(
 _QUIET = frozenset({"logprobs", "temperature", "top_logprobs", "top_p"})
 _EMBEDDING_FEATURES = frozenset({Feature.EMBEDDINGS, Feature.TOKEN_INPUT, Feature.DIMENSIONS})
 _READING = "reading"
+_MAX_ENVELOPES = 256
+_Kind = tuple[Operation, str, bool, bool, str | None]
 _NOT_REASONING_FEATURES = frozenset({Feature.MULTIPLE_CHOICES, Feature.AUDIO_OUTPUT})
 
 RULES = Rules(
@@ -181,6 +184,8 @@ class OpenAIAdapter:
     def __init__(self, provider: Provider) -> None:
         self._provider = provider
         self._rules: dict[str, Rules] = {}
+        self._envelopes: dict[_Kind, tuple[str, Mapping[str, str]]] = {}
+        self._writers: dict[str, PlainWriter] = {}
         self._features: dict[str, frozenset[Feature]] = {}
         self._headers: Mapping[str, str] = {
             "accept": "application/json",
@@ -206,18 +211,11 @@ class OpenAIAdapter:
         """Build the request. Raises RequestRejected for what this upstream cannot be told."""
         rules = self._rules_for(model)
         place = self._place(model) if _bridges(request, rules) else None
-        serialized = (
-            serialize(request, model, rules)
-            if place is None
-            else serialize_bridged(request, model, rules, place)
-        )
-        headers = {**self._headers, "content-type": "application/json", **self._auth(secret)}
-        if request.stream:
-            headers["accept"] = "text/event-stream"
-        try:
-            url = self._url(request.operation, model) if place is None else self._responses_url()
-        except ValueError as error:
-            raise RequestRejected(str(error), param="model", code="invalid_value") from error
+        if place is None:
+            serialized = self._plainly(request, model, rules) or serialize(request, model, rules)
+        else:
+            serialized = serialize_bridged(request, model, rules, place)
+        url, headers = self._envelope(request, model, secret, bridged=place is not None)
         reading = Reading(
             request=request,
             upstream_model=model,
@@ -287,6 +285,37 @@ class OpenAIAdapter:
             known = widened(self._rules_of(model), self._provider.models.get(model))
             self._rules[model] = known
         return known
+
+    def _plainly(self, request: Request, model: str, rules: Rules) -> Serialized | None:
+        """Write a plain chat, if this model takes it as it is."""
+        if request.plain is None:
+            return None
+        writer = self._writers.get(model)
+        if writer is None:
+            writer = self._writers[model] = PlainWriter(rules)
+        body = writer.write(request.plain, model)
+        return None if body is None else Serialized(body=body)
+
+    def _envelope(
+        self, request: Request, model: str, secret: str | None, *, bridged: bool
+    ) -> tuple[str, Mapping[str, str]]:
+        """Give the URL and the headers, which are the same for all requests of a kind."""
+        kind = (request.operation, model, request.stream, bridged, secret)
+        made = self._envelopes.get(kind)
+        if made is not None:
+            return made
+        headers = {**self._headers, "content-type": "application/json", **self._auth(secret)}
+        if request.stream:
+            headers["accept"] = "text/event-stream"
+        try:
+            url = self._responses_url() if bridged else self._url(request.operation, model)
+        except ValueError as error:
+            raise RequestRejected(str(error), param="model", code="invalid_value") from error
+        if len(self._envelopes) >= _MAX_ENVELOPES:
+            # Tokens change by the hour, and what was made for old ones is of no use.
+            self._envelopes.clear()
+        self._envelopes[kind] = url, headers
+        return url, headers
 
     def _place(self, model: str) -> Place:
         """Say to whom reasoning belongs that comes from here."""

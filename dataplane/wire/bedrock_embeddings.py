@@ -10,11 +10,12 @@ Multimodal Embeddings", read 2026-11-22.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, assert_never
 
 from dataplane.codec import encode
 from dataplane.provider import Answer, HttpResponse, Request, ResponseFacts, Usage
+from dataplane.record import replace
 from dataplane.wire.bedrock_answer import decoded, malformed
 from dataplane.wire.bedrock_models import BedrockModel, Embedder
 from dataplane.wire.bedrock_parts import reject

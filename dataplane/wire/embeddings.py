@@ -10,12 +10,12 @@ import base64 as base64_codec
 import sys
 from array import array
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from dataplane.codec import decode_object, encode
 from dataplane.errors import ErrorClass, UpstreamFailed
 from dataplane.provider import Answer, Request, Usage
+from dataplane.record import replace
 
 _BIG_ENDIAN = sys.byteorder == "big"
 

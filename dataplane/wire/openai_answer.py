@@ -25,7 +25,9 @@ from dataplane.wire.openai_reading import (
     warn,
     whole_calls,
 )
+from dataplane.wire.plain_answer import match_plain
 from dataplane.wire.relay import with_model
+from dataplane.wire.thinking_tags import ThinkTags
 from dataplane.wire.tool_ids import digest62
 
 _OBJECTS = {Operation.CHAT: "chat.completion", Operation.COMPLETION: "text_completion"}
@@ -38,11 +40,37 @@ def read_answer(response: HttpResponse, reading: Reading) -> Answer:
     errors: UpstreamFailed bad_response for what is no such answer, an empty one included;
     upstream_error for one that ended in failure; or the class of an `error` in its body.
     """
+    return _plain(response, reading) or read_any_answer(response, reading)
+
+
+def read_any_answer(response: HttpResponse, reading: Reading) -> Answer:
+    """Read it the usual way, plain or not."""
     answer = decode_answer(response.body, reading.rules.table)
     facts = ResponseFacts()
     note_headers(response.headers, reading, facts)
     changed = shape_answer(answer, reading, facts, response.body)
     body = _relayed(response.body, answer, reading.request.model, changed=changed)
+    return Answer(body=body, facts=facts)
+
+
+def _plain(response: HttpResponse, reading: Reading) -> Answer | None:
+    """Read an answer that is plain, if that is all it takes."""
+    request = reading.request
+    if (
+        request.operation is not Operation.CHAT
+        or request.legacy_functions
+        or reading.tags is not ThinkTags.KEPT
+    ):
+        return None
+    plain = match_plain(response.body)
+    if plain is None:
+        return None
+    body = with_model(response.body, plain.model, request.model)
+    if body is None:
+        return None
+    facts = plain.facts()
+    note_headers(response.headers, reading, facts)
+    note_model(plain.model, reading, facts)
     return Answer(body=body, facts=facts)
 
 

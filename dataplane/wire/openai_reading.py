@@ -13,6 +13,7 @@ from typing import Any
 from dataplane.codec import encode
 from dataplane.errors import ErrorClass, UpstreamFailed
 from dataplane.provider import Request, ResponseFacts, Usage
+from dataplane.record import Struct
 from dataplane.wire.failures import FailureTable
 from dataplane.wire.thinking_tags import ThinkTags, split_thinking
 from dataplane.wire.tool_ids import digest62
@@ -49,8 +50,7 @@ class AnswerRules:
     notice_header: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class Reading(Struct, frozen=True, kw_only=True):
     """What reading one answer needs to know.
 
     names: the upstream's tool names -> the caller's. tags: what is done about `<think>` in texts.

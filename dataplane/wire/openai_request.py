@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, assert_never
 
 from dataplane.codec import encode
 from dataplane.errors import RequestRejected
 from dataplane.provider import Operation, Request
+from dataplane.record import Struct, field
 from dataplane.wire.openai_messages import with_json_words, write_messages
 from dataplane.wire.openai_rules import CONTRACT, Rules
 from dataplane.wire.openai_tools import fitted_names, write_response_format, write_tools
@@ -57,8 +57,7 @@ _LEAST_TOP_P = 0.001
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Serialized:
+class Serialized(Struct, frozen=True, kw_only=True):
     """A body for the upstream.
 
     warnings: what was changed on the way, each once. names: the upstream's names of tools -> the

@@ -8,17 +8,22 @@ from __future__ import annotations
 
 from dataplane.codec import encode
 
+_MODEL = b'"model"'
+_MODEL_KEYS = (b'"model":', b'"model": ')
+
 
 def with_model(text: bytes, native: str, model: str) -> bytes | None:
     """Replace the value of the only `model` key. None if it cannot be told apart for sure."""
     if native == model:
         return text
-    if text.count(b'"model"') != 1:
+    at = text.find(_MODEL)
+    if at < 0 or text.find(_MODEL, at + len(_MODEL)) >= 0:
         return None
     literal = encode(native)
-    for key in (b'"model":', b'"model": '):
-        if text.count(key + literal) == 1:
-            return text.replace(key + literal, key + encode(model))
+    for key in _MODEL_KEYS:
+        start = at + len(key)
+        if text.startswith(key, at) and text.startswith(literal, start):
+            return b"%b%b%b" % (text[:start], encode(model), text[start + len(literal) :])
     return None
 
 

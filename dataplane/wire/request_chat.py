@@ -23,6 +23,7 @@ from dataplane.wire.checks import (
     whole,
     without_nulls,
 )
+from dataplane.wire.plain_request import read_plain
 from dataplane.wire.request_fields import SAMPLING, model_name, open_body, take_stop, take_stream
 from dataplane.wire.request_messages import check_messages
 from dataplane.wire.request_tools import take_legacy, take_tools
@@ -35,6 +36,11 @@ _FORMATS = frozenset({"text", "json_object", "json_schema"})
 
 def parse_chat(body: bytes) -> Request:
     """Check the body of a chat completions request. Total: a Request, or RequestRejected."""
+    return read_plain(body, parse_any_chat) or parse_any_chat(body)
+
+
+def parse_any_chat(body: bytes) -> Request:
+    """Check it the usual way, plain or not."""
     fields = open_body(body)
     model = model_name(fields)
     if "messages" not in fields:

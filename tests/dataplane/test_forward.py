@@ -19,6 +19,7 @@ from controlplane.table.schema import (
     Table,
 )
 from controlplane.table.view import TargetView
+from dataplane import record
 from dataplane.credentials import Credentials
 from dataplane.errors import ErrorClass, RequestRejected, UpstreamFailed
 from dataplane.events import AttemptEnded, Event, Events
@@ -303,7 +304,7 @@ async def test_embeddings_never_fail_over_to_another_model() -> None:
 async def test_a_request_that_names_a_providers_file_never_leaves_it() -> None:
     scene = Scene(a=[UpstreamFailed(ErrorClass.AUTH, "no", status=401)], b=[b"{}"])
     exchange = scene.exchange()
-    exchange.request = replace(exchange.request, pinned=True)
+    exchange.request = record.replace(exchange.request, pinned=True)
 
     with pytest.raises(UpstreamFailed):
         await scene.forwarder.complete(exchange)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -62,7 +63,9 @@ class OneAnswer:
         self._body = body
         self._headers = headers or {}
 
-    async def send(self, request: HttpRequest, *, connect_s: float) -> Any:
+    async def send(
+        self, request: HttpRequest, *, connect_s: float, until_s: float = math.inf
+    ) -> Any:
         self.sent.append(request)
         return _Response(self._body, self._headers)
 
@@ -74,7 +77,7 @@ class _Response:
         self.headers = headers
         self._body = body
 
-    async def chunk(self) -> bytes:
+    async def chunk(self, until_s: float = math.inf) -> bytes:
         body, self._body = self._body, b""
         return body
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from controlplane.table.schema import CredentialKind, CredentialRef, Timeouts
+from dataplane import record
 from dataplane.credentials import Credentials
 from dataplane.errors import ErrorClass, RequestRejected, UpstreamFailed
+from dataplane.http.failures import ExpiredError
 from dataplane.provider import (
     Answer,
     Batch,
@@ -36,6 +39,15 @@ CHAT = Request(operation=Operation.CHAT, model="chat", body={})
 KEY = CredentialRef(kind=CredentialKind.ENV, name="KEY")
 
 
+async def expiry(until_s: float) -> None:
+    """Wait as a connection does on which nothing comes."""
+    try:
+        async with asyncio.timeout_at(until_s):
+            await asyncio.Event().wait()
+    except TimeoutError as error:
+        raise ExpiredError from error
+
+
 class Silence:
     """A place in a body where nothing more comes."""
 
@@ -49,12 +61,12 @@ class FakeResponse:
     body: list[bytes | Silence | UpstreamFailed] = field(default_factory=list)
     released: int = 0
 
-    async def chunk(self) -> bytes:
+    async def chunk(self, until_s: float = math.inf) -> bytes:
         if not self.body:
             return b""
         piece = self.body.pop(0)
         if isinstance(piece, Silence):
-            await asyncio.Event().wait()
+            await expiry(until_s)
         if isinstance(piece, UpstreamFailed):
             raise piece
         assert isinstance(piece, bytes)
@@ -74,11 +86,13 @@ class FakeTransport:
         self._answers = list(answers)
         self.sent: list[HttpRequest] = []
 
-    async def send(self, request: HttpRequest, *, connect_s: float) -> FakeResponse:
+    async def send(
+        self, request: HttpRequest, *, connect_s: float, until_s: float = math.inf
+    ) -> FakeResponse:
         self.sent.append(request)
         answer = self._answers.pop(0)
         if answer is None:
-            await asyncio.Event().wait()
+            await expiry(until_s)
         if isinstance(answer, UpstreamFailed):
             raise answer
         assert answer is not None
@@ -200,7 +214,7 @@ async def test_a_rejection_comes_before_the_attempt_begins() -> None:
     transport = FakeTransport()
 
     with pytest.raises(RequestRejected):
-        await upstream(transport).chat(replace(CHAT, model="refused"), call(begun=begun))
+        await upstream(transport).chat(record.replace(CHAT, model="refused"), call(begun=begun))
 
     assert ([], []) == (begun, transport.sent)
 

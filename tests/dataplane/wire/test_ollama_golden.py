@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import pytest
 from dataplane.codec import decode, encode, encode_pretty
 from dataplane.errors import RequestRejected, UpstreamFailed
 from dataplane.provider import Operation, Request
+from dataplane.record import replace
 from dataplane.wire.ollama_answer import read_answer
 from dataplane.wire.ollama_request import PATHS, serialize
 from tests.dataplane.wire.ollama_samples import (

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ from controlplane.table.schema import Model, ProviderType
 from dataplane.codec import decode, encode
 from dataplane.errors import ErrorClass, UpstreamFailed
 from dataplane.provider import HttpResponse, ModelInfo, Usage
+from dataplane.record import replace
 from dataplane.wire.embeddings import decode_base64_vector, encode_vector
 from dataplane.wire.openai_answer import read_models
 from tests.dataplane.wire.openai_kit import (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from controlplane.table.schema import ProviderType
 from dataplane.codec import decode
 from dataplane.errors import RequestRejected
+from dataplane.record import replace
 from dataplane.wire.openai_request import serialize
 from dataplane.wire.openai_rules import Rules
 from dataplane.wire.tool_ids import digest62

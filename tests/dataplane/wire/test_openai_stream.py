@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ from controlplane.table.schema import ProviderType
 from dataplane.codec import encode
 from dataplane.errors import ErrorClass
 from dataplane.provider import Usage
+from dataplane.record import replace
 from dataplane.wire.tool_ids import FUNCTION_NAME, fit_names
 from tests.dataplane.wire.openai_kit import (
     OPENAI_LIKE,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from controlplane.table.schema import Model, ProviderType
 from dataplane.codec import decode, encode
@@ -93,7 +93,14 @@ REQUEST = chat(stream=True, tools=[TOOL], stream_options={"include_usage": True}
 def outcome(played: Played) -> tuple[Any, ...]:
     failure = played.failure
     told = None if failure is None else (failure.error, failure.message)
-    return played.data, played.semantic, played.done, told, asdict(played.facts), played.chunks
+    return (
+        played.data,
+        played.semantic,
+        played.done,
+        told,
+        structs.asdict(played.facts),
+        played.chunks,
+    )
 
 
 @pytest.mark.parametrize("name", SAMPLES)

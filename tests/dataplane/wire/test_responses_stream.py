@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import asdict
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from dataplane.errors import ErrorClass
 from dataplane.wire.sse import MAX_EVENT_BYTES
@@ -132,7 +132,7 @@ def compare(played: Played, whole: dict[str, Any], fields: dict[str, Any]) -> No
     assert choice["finish_reason"] == folded.pop("finish_reason")
     expected = {key: value for key, value in choice["message"].items() if value}
     assert expected == {key: value for key, value in folded.items() if value}
-    assert asdict(facts) == asdict(played.facts)
+    assert structs.asdict(facts) == structs.asdict(played.facts)
     assert all(completion["id"] == each["id"] for each in played.events)
 
 
@@ -218,7 +218,14 @@ STREAMS = {
 def outcome(played: Played) -> tuple[Any, ...]:
     failure = played.failure
     told = None if failure is None else (failure.error, failure.message)
-    return played.data, played.semantic, played.done, told, asdict(played.facts), played.chunks
+    return (
+        played.data,
+        played.semantic,
+        played.done,
+        told,
+        structs.asdict(played.facts),
+        played.chunks,
+    )
 
 
 @pytest.mark.parametrize("name", STREAMS)

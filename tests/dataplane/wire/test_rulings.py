@@ -7,7 +7,6 @@ Bedrock alone have their tests beside those formats.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from controlplane.table.schema import Model, ProviderType
 from dataplane.codec import decode, encode
 from dataplane.errors import ErrorClass, RequestRejected
 from dataplane.provider import HttpResponse, Request
+from dataplane.record import replace
 from dataplane.wire.request import parse_chat
 from tests.dataplane.wire.openai_kit import (
     BASE_URLS,
