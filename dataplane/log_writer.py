@@ -1,10 +1,13 @@
-"""Lines to a file descriptor, one system call each, that never make the writer wait.
+"""Lines to a file descriptor that never make the writer wait.
 
 Standard error is a pipe that somebody reads, mostly at once. If they stop, a plain write would
 block the event loop, and with it every request. So the descriptor is asked first whether it takes
 a line; if it does not the line is dropped and counted, and the next one that gets through says
 how many are missing. Making the descriptor non-blocking instead would do so for every process
 that shares it, a terminal's shell included.
+
+A system call costs several times what a line does. So lines that follow each other closely go out
+together, if there is a loop that brings the last of them out: at most BATCH_S later.
 """
 
 from __future__ import annotations
@@ -17,6 +20,12 @@ from collections.abc import Callable
 
 _PIECE_BYTES = 4096
 """A pipe that is ready takes this much at once (POSIX's PIPE_BUF on Linux)."""
+
+
+BATCH_S = 0.01
+"""The longest that a line waits for others; after a quiet time as long as this it does not wait."""
+
+_BATCH_BYTES = 32 * 1024
 
 
 class LineHandler(logging.Handler):
@@ -32,6 +41,12 @@ class LineHandler(logging.Handler):
         self._lost_line = lost_line
         self._rest = b""
         self.lost = 0
+        self._later: Callable[[float, Callable[[], None]], object] | None = None
+        self._clock: Callable[[], float] = lambda: 0.0
+        self._batch: list[bytes] = []
+        self._batch_bytes = 0
+        self._written_s = 0.0
+        self._called = False
         self._poll: select.poll | None = None
         # A plain file never makes one wait.
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -41,39 +56,76 @@ class LineHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Format a record and write it."""
         try:
+            self._write_batch()
             self._write(self.format(record).encode("utf-8", "replace") + b"\n")
         except Exception:  # noqa: BLE001 - as logging's own handlers do
             self.handleError(record)
 
+    def batch(
+        self, later: Callable[[float, Callable[[], None]], object], clock: Callable[[], float]
+    ) -> None:
+        """Let lines that are already made go out together from now on.
+
+        later: calls a function after some seconds, in the thread that calls `write`.
+        clock: monotonic seconds.
+        """
+        self._later, self._clock = later, clock
+
     def write(self, line: bytes) -> None:
-        """Write a line that is already made; the same as `emit` otherwise."""
+        """Write a line that is already made, or keep it for the next batch."""
         self.acquire()
         try:
-            self._write(line)
+            later = self._later
+            if later is None:
+                self._write(line)
+                return
+            now_s = self._clock()
+            if not self._called and now_s - self._written_s >= BATCH_S:
+                self._written_s = now_s
+                self._write(line)
+                return
+            self._batch.append(line)
+            self._batch_bytes += len(line)
+            if self._batch_bytes > _BATCH_BYTES:
+                self._write_batch()
+            if not self._called:
+                self._called = True
+                later(BATCH_S, self._time_is_up)
         finally:
             self.release()
 
     def flush(self) -> None:
-        """Write what is left of a line, if there is room for it now."""
+        """Write what waits, and what is left of a line, if there is room for it now."""
         self.acquire()
         try:
+            self._write_batch()
             self._rest = self._put(self._rest)
         finally:
             self.release()
 
-    def _write(self, line: bytes) -> None:
+    def _time_is_up(self) -> None:
+        self._called = False
+        self.flush()
+
+    def _write_batch(self) -> None:
+        if self._batch:
+            lines, self._batch, self._batch_bytes = self._batch, [], 0
+            self._written_s = self._clock()
+            self._write(b"".join(lines), len(lines))
+
+    def _write(self, data: bytes, lines: int = 1) -> None:
         if self._rest:
             # Half a line went out: nothing else before its other half.
             self._rest = self._put(self._rest)
             if self._rest:
-                self.lost += 1
+                self.lost += lines
                 return
         lost = self.lost
         if lost:
-            line = f"{self._lost_line(lost)}\n".encode() + line
-        rest = self._put(line)
-        if len(rest) == len(line):
-            self.lost += 1
+            data = f"{self._lost_line(lost)}\n".encode() + data
+        rest = self._put(data)
+        if len(rest) == len(data):
+            self.lost += lines
             return
         self._rest = rest
         self.lost = 0

@@ -27,6 +27,7 @@ from dataplane import logs
 from dataplane import telemetry as telemetry_door
 from dataplane.credentials import Credentials
 from dataplane.handlers import Limits
+from dataplane.log_writer import LineHandler
 from dataplane.sidecar import Ports, Sidecar
 from switchgear import __version__
 from switchgear.control_status import control_status
@@ -56,6 +57,8 @@ async def serve(settings: Settings, *, on_ready: Callable[[Ports], None] | None 
         sys.stderr,
         logging.getLevelNamesMapping()[settings.log_level.value.upper()],
     )
+    if isinstance(handler, LineHandler):
+        handler.batch(asyncio.get_running_loop().call_later, time.monotonic)
     try:
         return await _serve(settings, on_ready)
     finally:

@@ -3,14 +3,14 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from dataplane import log_writer
-from dataplane.log_writer import LineHandler
+from dataplane.log_writer import BATCH_S, LineHandler
 
 
 class Pipe:
@@ -142,3 +142,84 @@ def test_record_that_cannot_be_formatted_is_reported_as_logging_does(
 
 def test_pieces_are_what_a_pipe_takes_at_once() -> None:
     assert os.pathconf("/", "PC_PIPE_BUF") >= log_writer._PIECE_BYTES
+
+
+class Later:
+    """What would be called, and when; time passes by hand."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+        self.calls: list[tuple[float, Callable[[], None]]] = []
+
+    def __call__(self, delay_s: float, call: Callable[[], None]) -> None:
+        self.calls.append((self.now_s + delay_s, call))
+
+    def pass_by(self, seconds: float) -> None:
+        self.now_s += seconds
+        due = [call for at_s, call in self.calls if at_s <= self.now_s]
+        self.calls = [(at_s, call) for at_s, call in self.calls if at_s > self.now_s]
+        for call in due:
+            call()
+
+
+@pytest.fixture
+def later(handler: LineHandler) -> Later:
+    made = Later()
+    handler.batch(made, lambda: made.now_s)
+    return made
+
+
+def test_line_after_a_quiet_time_goes_out_at_once(
+    pipe: Pipe, handler: LineHandler, later: Later
+) -> None:
+    handler.write(b"one\n")
+    assert b"one\n" == pipe.read()
+    assert [] == later.calls
+
+
+def test_lines_in_a_row_go_out_together(pipe: Pipe, handler: LineHandler, later: Later) -> None:
+    handler.write(b"one\n")
+    pipe.read()
+    handler.write(b"two\n")
+    later.pass_by(BATCH_S / 2)
+    handler.write(b"three\n")
+    assert b"" == pipe.read()
+    later.pass_by(BATCH_S)
+    assert b"two\nthree\n" == pipe.read()
+    assert [] == later.calls
+
+
+def test_record_never_overtakes_lines_that_wait(
+    pipe: Pipe, handler: LineHandler, later: Later
+) -> None:
+    handler.write(b"one\n")
+    handler.write(b"two\n")
+    handler.emit(record("three"))
+    assert b"one\ntwo\nthree\n" == pipe.read()
+    later.pass_by(BATCH_S)
+    assert b"" == pipe.read()
+
+
+def test_lines_that_wait_are_bounded_and_counted_when_lost(
+    pipe: Pipe, handler: LineHandler, later: Later
+) -> None:
+    line = b"x" * 99 + b"\n"
+    for _ in range(2000):
+        handler.write(line)
+    later.pass_by(BATCH_S)
+    got = pipe.lines(handler)
+    lost = handler.lost
+    assert lost + len(got) == 2000
+    assert lost > 0
+    assert {line.decode().strip()} == set(got)
+    later.pass_by(BATCH_S)
+    handler.write(b"after\n")
+    assert [f"{lost} lost", "after"] == pipe.lines(handler)
+
+
+def test_flush_brings_out_what_waits(pipe: Pipe, handler: LineHandler, later: Later) -> None:
+    handler.write(b"one\n")
+    handler.write(b"two\n")
+    handler.flush()
+    assert b"one\ntwo\n" == pipe.read()
+    assert 1 == len(later.calls)
