@@ -55,6 +55,11 @@ class Verdict(Enum):
     BROKEN = auto()
 
 
+# Members by names of their own: looking one up in its class costs more than comparing it.
+_GOOD = Verdict.GOOD
+_CLOSED = BreakerState.CLOSED
+
+
 class Breaker:
     """The breaker of one target.
 
@@ -179,8 +184,12 @@ class Breaker:
 
         error: the failure in words, for the reason of an opening.
         """
-        self._trials.pop(trial, None)
+        if trial:
+            self._trials.pop(trial, None)
         if epoch != self.epoch:
+            return
+        if verdict is _GOOD and self.state is _CLOSED:
+            self._succeeded(now_s)
             return
         match verdict:
             case Verdict.GOOD if self.state is BreakerState.HALF_OPEN:
@@ -188,8 +197,7 @@ class Breaker:
                 if self._trials_won >= self.policy.half_open_requests:
                     self._close(now_s)
             case Verdict.GOOD:
-                self.failures_in_row = 0
-                self._windowed().add(success=True, now_s=now_s)
+                self._succeeded(now_s)
             case Verdict.BAD:
                 self.failures_in_row += 1
                 reason = self._reason_to_open(error, now_s)
@@ -202,6 +210,10 @@ class Breaker:
                 pass
             case _:
                 assert_never(verdict)
+
+    def _succeeded(self, now_s: float) -> None:
+        self.failures_in_row = 0
+        self._windowed().add(success=True, now_s=now_s)
 
     def _reason_to_open(self, error: str, now_s: float) -> str:
         policy = self.policy

@@ -30,19 +30,20 @@ class Cooldown:
     """How long one target wants to be left alone.
 
     epoch: counts the pauses; a call belongs to the one in which it was admitted.
+    until_s: when the latest pause is over, monotonic seconds.
     """
 
-    __slots__ = ("_detail", "_row", "_until_s", "epoch")
+    __slots__ = ("_detail", "_row", "epoch", "until_s")
 
     def __init__(self) -> None:
         self.epoch = 0
         self._row = 0
-        self._until_s = 0.0
+        self.until_s = 0.0
         self._detail = ""
 
     def remaining_s(self, now_s: float) -> float | None:
         """Seconds left, None if it is over."""
-        return self._until_s - now_s if self._until_s > now_s else None
+        return self.until_s - now_s if self.until_s > now_s else None
 
     def refusal(self, now_s: float) -> Refusal | None:
         """Tell whether a call would be refused now, and for how long."""
@@ -79,8 +80,8 @@ class Cooldown:
         if epoch == self.epoch:
             self.epoch += 1
         until_s = now_s + min(pause_s, MAX_COOLDOWN_S)
-        if until_s >= self._until_s:
-            self._until_s = until_s
+        if until_s >= self.until_s:
+            self.until_s = until_s
             self._detail = detail
 
 
@@ -99,11 +100,11 @@ class CredentialBreaker:
         "_last_trial",
         "_row",
         "_trial",
-        "_trial_until_s",
-        "_until_s",
+        "_trialuntil_s",
         "epoch",
         "reason",
         "state",
+        "until_s",
     )
 
     def __init__(self) -> None:
@@ -111,28 +112,28 @@ class CredentialBreaker:
         self.epoch = 0
         self.reason = ""
         self._row = 0
-        self._until_s = 0.0
+        self.until_s = 0.0
         self._trial = 0
-        self._trial_until_s = 0.0
+        self._trialuntil_s = 0.0
         self._last_trial = 0
 
     def open_in_s(self, now_s: float) -> float | None:
         """Seconds until a trial may be made, 0 if it may be made or is under way, None if closed."""
         if self.state is BreakerState.CLOSED:
             return None
-        return max(self._until_s - now_s, 0.0)
+        return max(self.until_s - now_s, 0.0)
 
     def refusal(self, now_s: float) -> Refusal | None:
         """Tell whether a call would be refused now."""
         if self.state is BreakerState.CLOSED:
             return None
-        if self._until_s > now_s:
+        if self.until_s > now_s:
             return Refusal(
                 reason=SkipReason.CREDENTIAL_OPEN,
-                reopen_in_s=self._until_s - now_s,
+                reopen_in_s=self.until_s - now_s,
                 detail=self.reason,
             )
-        if self._trial and self._trial_until_s > now_s:
+        if self._trial and self._trialuntil_s > now_s:
             return Refusal(reason=SkipReason.CREDENTIAL_OPEN, detail="a trial call is under way")
         return None
 
@@ -143,7 +144,7 @@ class CredentialBreaker:
         self.state = BreakerState.HALF_OPEN
         self._last_trial += 1
         self._trial = self._last_trial
-        self._trial_until_s = now_s + CREDENTIAL_TRIAL_PATIENCE_S
+        self._trialuntil_s = now_s + CREDENTIAL_TRIAL_PATIENCE_S
         return self._trial
 
     def give_back(self, trial: int) -> None:
@@ -181,7 +182,7 @@ class CredentialBreaker:
         self.reason = reason
         self._row += 1
         self._trial = 0
-        self._until_s = now_s + open_s
+        self.until_s = now_s + open_s
 
     def _close(self, reason: str) -> None:
         self._row = 0

@@ -59,6 +59,8 @@ __all__ = [
 ]
 
 
+# A member by a name of its own: looking it up in its class costs more than comparing it.
+_AUTO = BreakerMode.AUTO
 _NOT_AVAILABLE = Refusal(reason=SkipReason.NOT_AVAILABLE, detail="not in the routing table")
 
 
@@ -106,6 +108,8 @@ class LiveTable:
 
     def order(self, route: Route, table: Table, now_s: float) -> Sequence[Target]:
         """List all targets of the route in the order to try them; see `strategies`."""
+        if len(route.targets) == 1:
+            return route.targets
         turn = 0
         if route.strategy is StrategyName.ROUND_ROBIN:
             turn = self._turns.get(route.name, 0)
@@ -141,7 +145,7 @@ class LiveTable:
         if found is None:
             return _NOT_AVAILABLE
         provider, state = found
-        automatic = provider.breaker.mode is BreakerMode.AUTO
+        automatic = provider.breaker.mode is _AUTO
         refusal = self._refusal(provider, state, now_s)
         if refusal is None and automatic and not last_resort:
             refusal = state.breaker.draw_lot(now_s, self._random)
@@ -170,8 +174,10 @@ class LiveTable:
             random=self._random,
         )
         learn(permit, outcome, now_s)
-        self._announce_target(permit, before, now_s)
-        self._announce_credential(credential, credential_before, now_s)
+        if state.breaker.state is not before:
+            self._announce_target(permit, before, now_s)
+        if credential.breaker.state is not credential_before:
+            self._announce_credential(credential, credential_before, now_s)
 
     def first_event(self, permit: Permit, latency_s: float, now_s: float) -> None:
         """Take the latency of a stream that begins to answer; its end is recorded later.
@@ -321,27 +327,24 @@ class LiveTable:
         measured.in_flight += 1
         measured.last_used_s = now_s
         state.in_flight += 1
-        automatic = provider.breaker.mode is BreakerMode.AUTO
+        automatic = provider.breaker.mode is _AUTO
         breaker, credential = state.breaker, state.credential.breaker
         before, credential_before = breaker.state, credential.state
         breaker_trial = breaker.take(now_s) if automatic else 0
         credential_trial = credential.take(now_s)
         permit = Permit(
-            key=target.key,
-            provider=target.provider,
-            model=target.model,
+            target,
+            now_s,
             epoch=breaker.epoch if automatic else NO_EPOCH,
-            admitted_s=now_s,
-            trial=breaker_trial > 0 or credential_trial > 0,
             breaker_trial=breaker_trial,
-            credential_epoch=credential.epoch,
             credential_trial=credential_trial,
-            cooldown_epoch=state.cooldown.epoch,
             target_state=state,
             provider_state=measured,
         )
-        self._announce_target(permit, before, now_s)
-        self._announce_credential(state.credential, credential_before, now_s)
+        if breaker.state is not before:
+            self._announce_target(permit, before, now_s)
+        if credential.state is not credential_before:
+            self._announce_credential(state.credential, credential_before, now_s)
         return permit
 
     def _leave(self, permit: Permit) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import assert_never
 
 from controlplane.table.breaker import Verdict
 from controlplane.table.outcome import Outcome, OutcomeKind
+from controlplane.table.schema import Target
 from controlplane.table.states import ProviderState, TargetState
 
 # The epoch of calls that a forced breaker let through: it never comes, so they move nothing.
@@ -24,7 +24,6 @@ VERDICTS = {
 }
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
 class Permit:
     """The right to make one call: given by `admit`, given back once by `record`.
 
@@ -33,20 +32,49 @@ class Permit:
     The rest is the live table's own.
     """
 
-    key: str
-    provider: str
-    model: str
-    epoch: int
-    admitted_s: float
-    trial: bool
-    breaker_trial: int = field(repr=False)
-    credential_epoch: int = field(repr=False)
-    credential_trial: int = field(repr=False)
-    cooldown_epoch: int = field(repr=False)
-    target_state: TargetState = field(repr=False)
-    provider_state: ProviderState = field(repr=False)
-    sampled: bool = field(default=False, repr=False)
-    recorded: bool = False
+    __slots__ = (
+        "admitted_s",
+        "breaker_trial",
+        "cooldown_epoch",
+        "credential_epoch",
+        "credential_trial",
+        "epoch",
+        "key",
+        "model",
+        "provider",
+        "provider_state",
+        "recorded",
+        "sampled",
+        "target_state",
+        "trial",
+    )
+
+    def __init__(
+        self,
+        target: Target,
+        admitted_s: float,
+        *,
+        epoch: int,
+        breaker_trial: int,
+        credential_trial: int,
+        target_state: TargetState,
+        provider_state: ProviderState,
+    ) -> None:
+        """Note what the call is admitted with."""
+        self.key = target.key
+        self.provider = target.provider
+        self.model = target.model
+        self.admitted_s = admitted_s
+        self.epoch = epoch
+        self.trial = breaker_trial > 0 or credential_trial > 0
+        self.breaker_trial = breaker_trial
+        self.credential_epoch = target_state.credential.breaker.epoch
+        self.credential_trial = credential_trial
+        self.cooldown_epoch = target_state.cooldown.epoch
+        self.target_state = target_state
+        self.provider_state = provider_state
+        self.sampled = False
+        self.recorded = False
 
 
 def learn(permit: Permit, outcome: Outcome, now_s: float) -> None:
