@@ -52,12 +52,14 @@ class Credentials:
 
     def value(self, ref: CredentialRef) -> str | None:
         """Return the secret, or None if it is missing, empty or unusable in a header."""
-        if ref.kind is CredentialKind.ENV:
-            return _usable(self.environ.get(ref.name, ""))
         cached = self._cache.get(ref)
         now = self._clock()
         if cached is not None and now - cached.checked_s < RECHECK_S:
             return cached.value
+        if ref.kind is CredentialKind.ENV:
+            value = _usable(self.environ.get(ref.name, ""))
+            self._cache[ref] = _Cached(value, now, None)
+            return value
         return self._read(ref, cached, now)
 
     def refresh(self, ref: CredentialRef) -> bool:

@@ -8,7 +8,7 @@ request: what it raises is logged.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from controlplane.table.schema import Price
 from dataplane.flight import Decision, RequestOutcome
@@ -70,21 +70,24 @@ class RequestFailed(Struct, frozen=True, kw_only=True):
 Event = RequestStarted | AttemptEnded | RequestCompleted | RequestFailed
 Listener = Callable[[Event], None]
 
+KINDS: Sequence[type[Event]] = (RequestStarted, AttemptEnded, RequestCompleted, RequestFailed)
+
 
 class Events:
     """Hands each event to every listener."""
 
     def __init__(self) -> None:
         """Start without listeners."""
-        self._listeners: list[Listener] = []
+        self._listeners: dict[type[Event], list[Listener]] = {kind: [] for kind in KINDS}
 
-    def subscribe(self, listener: Listener) -> None:
-        """Call `listener` with each event from now on."""
-        self._listeners.append(listener)
+    def subscribe(self, listener: Listener, *kinds: type[Event]) -> None:
+        """Call `listener` with each event of these kinds from now on; without any, with all."""
+        for kind in kinds or KINDS:
+            self._listeners[kind].append(listener)
 
     def publish(self, event: Event) -> None:
         """Tell all listeners. Never raises for what they do."""
-        for listener in self._listeners:
+        for listener in self._listeners[type(event)]:
             try:
                 listener(event)
             except Exception:

@@ -31,8 +31,8 @@ _PARAMS: Mapping[Feature, tuple[str | None, str]] = {
 
 def missing(features: frozenset[Feature], provider: Provider, model: str) -> Feature | None:
     """Return a feature that the request needs and the target lacks, the same each time, or None."""
-    lacking = features - provider.capabilities(model)
-    return min(lacking) if lacking else None
+    known = provider.capabilities(model)
+    return None if features <= known else min(features - known)
 
 
 def describe(feature: Feature) -> tuple[str | None, str]:

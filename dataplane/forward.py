@@ -154,7 +154,7 @@ class Forwarder:
                 strict=route.strict,
             )
             try:
-                result = await call(self._pool.get(attempt.config), exchange.request, how)
+                result = await call(attempt.provider, exchange.request, how)
             except UpstreamFailed as failure:
                 self._failed(exchange, attempt, failure, plan, state)
             except RequestRejected as rejection:
@@ -188,7 +188,8 @@ class Forwarder:
             refusal = Refusal(reason=SkipReason.NOT_AVAILABLE)
             self._skip(exchange, state, target, refusal)
             return None
-        lacking = missing(exchange.request.features, self._pool.get(config), target.model)
+        provider = self._pool.get(config)
+        lacking = missing(exchange.request.features, provider, target.model)
         if lacking is not None:
             state.rejection = state.rejection or _unsupported(lacking, target)
             refusal = Refusal(reason=SkipReason.CAPABILITY, detail=f"lacks {lacking}")
@@ -210,6 +211,7 @@ class Forwarder:
             permit=admitted,
             target=target,
             config=config,
+            provider=provider,
             request=exchange.request,
             span=exchange.span,
             plan=plan,

@@ -75,6 +75,11 @@ class Sender:
             raise UpstreamFailed(ErrorClass.CREDENTIAL, f"the credential {ref} is missing")
         return secret
 
+    @property
+    def signs(self) -> bool:
+        """Whether `ready` must be awaited before a call."""
+        return self._signer is not None
+
     async def ready(self, limits: Limits) -> None:
         """Have at hand what signs the requests of a call; see Signer."""
         if self._signer is not None:
@@ -94,21 +99,17 @@ class Sender:
         again: builds the request once more, for when the credential was refused and has become
             another.
         """
-        sent = self._authorised(http, tracing)
-        response = await self._send(sent, limits)
-        if response.status < 300:
+        if tracing or self._signer is not None:
+            http = self._authorised(http, tracing)
+        try:
+            response = await self._transport.send(
+                http, connect_s=limits.connect_s, until_s=limits.head_by_s
+            )
+        except ExpiredError as error:
+            raise limits.no_head("answer") from error
+        if response.status < 300 and "content-encoding" not in response.headers:
             return response
-        failure = await self._refused(response, limits)
-        if failure.error is not ErrorClass.AUTH:
-            raise failure
-        async with _until_head(limits):
-            renewed = await self._renewed(sent)
-        if not renewed:
-            raise failure
-        response = await self._send(self._authorised(again(), tracing), limits)
-        if response.status < 300:
-            return response
-        raise await self._refused(response, limits)
+        return await self._settled(response, http, again, tracing, limits)
 
     async def body(
         self, response: UpstreamResponse, limits: Limits, most: int = MAX_ANSWER_BYTES
@@ -165,20 +166,37 @@ class Sender:
             )
         return http if self._signer is None else self._signer.sign(http)
 
-    async def _send(self, http: HttpRequest, limits: Limits) -> UpstreamResponse:
+    async def _settled(
+        self,
+        response: UpstreamResponse,
+        sent: HttpRequest,
+        again: Callable[[], HttpRequest],
+        tracing: Mapping[str, str],
+        limits: Limits,
+    ) -> UpstreamResponse:
+        """Make of an answer that is no plain 2xx a second try, or a failure."""
+        _require_plain(response)
+        if response.status < 300:
+            return response
+        failure = await self._refused(response, limits)
+        if failure.error is not ErrorClass.AUTH:
+            raise failure
+        async with _until_head(limits):
+            renewed = await self._renewed(sent)
+        if not renewed:
+            raise failure
         try:
             response = await self._transport.send(
-                http, connect_s=limits.connect_s, until_s=limits.head_by_s
+                self._authorised(again(), tracing),
+                connect_s=limits.connect_s,
+                until_s=limits.head_by_s,
             )
         except ExpiredError as error:
             raise limits.no_head("answer") from error
-        coding = response.headers.get("content-encoding")
-        if coding is not None and coding.lower() != "identity":
-            response.release()
-            raise UpstreamFailed(
-                ErrorClass.BAD_RESPONSE, "the upstream compressed its answer, though not asked to"
-            )
-        return response
+        _require_plain(response)
+        if response.status < 300:
+            return response
+        raise await self._refused(response, limits)
 
     async def _refused(self, response: UpstreamResponse, limits: Limits) -> UpstreamFailed:
         """Classify an answer that is not 2xx, even if its body cannot be read."""
@@ -208,3 +226,13 @@ async def _until_head(limits: Limits) -> AsyncIterator[None]:
             yield
     except TimeoutError as error:
         raise limits.no_head("answer") from error
+
+
+def _require_plain(response: UpstreamResponse) -> None:
+    """Refuse an answer that is compressed: nobody asked for that."""
+    coding = response.headers.get("content-encoding")
+    if coding is not None and coding.lower() != "identity":
+        response.release()
+        raise UpstreamFailed(
+            ErrorClass.BAD_RESPONSE, "the upstream compressed its answer, though not asked to"
+        )

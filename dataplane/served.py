@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Generic, TypeVar
 
+from controlplane.table import schema
 from controlplane.table.live import LiveTable, Permit
 from controlplane.table.outcome import Outcome, OutcomeKind
-from controlplane.table.schema import Provider, Target
+from controlplane.table.schema import Target
 from dataplane.errors import UpstreamFailed
 from dataplane.events import AttemptEnded, Events, cost_of
 from dataplane.plan import Plan
-from dataplane.provider import Batch, ChatStream, Request, ResponseFacts, Usage
+from dataplane.provider import Batch, ChatStream, Provider, Request, ResponseFacts, Usage
 from dataplane.record import Struct
 from dataplane.telemetry import AttemptSpan, Decision, RequestSpan
 
@@ -42,6 +43,7 @@ class Attempt:
         "_started_s",
         "config",
         "cost",
+        "provider",
         "target",
         "usage",
     )
@@ -51,7 +53,8 @@ class Attempt:
         *,
         permit: Permit,
         target: Target,
-        config: Provider,
+        config: schema.Provider,
+        provider: Provider,
         request: Request,
         span: RequestSpan,
         plan: Plan,
@@ -65,6 +68,7 @@ class Attempt:
         self._plan = plan
         self.target = target
         self.config = config
+        self.provider = provider
         self.usage: Usage | None = None
         self.cost: float | None = None
         self._permit = permit

@@ -22,7 +22,14 @@ from dataplane import capabilities, registry, status
 from dataplane.admin import AdminPort, ProbePort, Views
 from dataplane.credentials import Credentials
 from dataplane.errors import RequestRejected
-from dataplane.events import Event, Events, RequestCompleted, RequestFailed
+from dataplane.events import (
+    AttemptEnded,
+    Event,
+    Events,
+    RequestCompleted,
+    RequestFailed,
+    RequestStarted,
+)
 from dataplane.forward import Forwarder
 from dataplane.handlers import DataPort, Limits
 from dataplane.logs import log_request
@@ -86,8 +93,9 @@ class Sidecar:
         self._metrics = ProviderMetrics(clock, time.time)
         live.subscribe(self._metrics.moved)
         events = Events()
-        for listener in (self._recent.listen, self._metrics.listen, _log):
-            events.subscribe(listener)
+        events.subscribe(self._recent.listen, RequestStarted, RequestCompleted, RequestFailed)
+        events.subscribe(self._metrics.listen, AttemptEnded)
+        events.subscribe(_log, RequestCompleted, RequestFailed)
         forwarder = Forwarder(
             live=live,
             pool=self._pool,

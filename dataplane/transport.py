@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import math
 import ssl
+from collections.abc import Coroutine
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 from urllib.request import getproxies_environment, proxy_bypass
 
 from dataplane.errors import ErrorClass, UpstreamFailed
@@ -35,6 +36,10 @@ class UpstreamResponse(Protocol):
 
         Raises UpstreamFailed, or ExpiredError at `until_s`, a time of the loop.
         """
+        ...
+
+    def whole(self) -> bytes | None:
+        """Take the body if all of it has come already, else None, and nothing is taken."""
         ...
 
     def waiting(self) -> bytes:
@@ -95,14 +100,14 @@ class HttpTransport:
         if proxied is not None:
             await proxied.aclose()
 
-    async def send(
+    def send(
         self, request: HttpRequest, *, connect_s: float, until_s: float = math.inf
-    ) -> UpstreamResponse:
+    ) -> Coroutine[Any, Any, UpstreamResponse]:
         """Send a request; see Transport."""
         assert self._client is not None, "the transport is not open"
         if self._proxied is not None and self._has_proxy(origin_of(request.url)):
-            return await self._proxied.send(request, connect_s, until_s)
-        return await self._client.send(request, connect_s, until_s)
+            return self._proxied.send(request, connect_s, until_s)
+        return self._client.send(request, connect_s, until_s)
 
     def _has_proxy(self, origin: Origin) -> bool:
         """Tell whether an origin is reached through a proxy, as aiohttp will see it too."""

@@ -135,6 +135,10 @@ class ProxiedAnswer:
         except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
             raise closed_in_answer() from error
 
+    def whole(self) -> bytes | None:
+        """Give None: that all has come is not told here."""
+        return None
+
     def waiting(self) -> bytes:
         """Take what has come already, without waiting; may be empty."""
         content = self._response.content

@@ -22,7 +22,6 @@ from dataplane.provider import (
     Feature,
     Health,
     HealthVerdict,
-    HttpRequest,
     HttpResponse,
     ModelInfo,
     Prepared,
@@ -95,9 +94,20 @@ class HttpProvider:
     async def chat(self, request: Request, call: Call) -> Completed:
         """Make a unary call. Raises RequestRejected before anything is sent, or UpstreamFailed."""
         limits = Limits(call, self._clock(), call.timeouts.answer_s)
-        prepared, response = await self._open(request, call, limits)
+        prepared = self._prepare(request, call)
+        sender = self.sender
+        if sender.signs:
+            await sender.ready(limits)
+        response = await sender.open(
+            prepared.http,
+            lambda: self._prepare(request, call).http,
+            tracing=call.begin(),
+            limits=limits,
+        )
         try:
-            body = await self.sender.body(response, limits)
+            body = response.whole()
+            if body is None:
+                body = await sender.body(response, limits)
             answer = self._adapter.answer(
                 request,
                 prepared,
@@ -119,7 +129,16 @@ class HttpProvider:
     async def chat_stream(self, request: Request, call: Call) -> UpstreamStream:
         """Open a stream, and return at its first semantic event."""
         limits = Limits(call, self._clock(), call.timeouts.first_event_s)
-        prepared, response = await self._open(request, call, limits)
+        prepared = self._prepare(request, call)
+        sender = self.sender
+        if sender.signs:
+            await sender.ready(limits)
+        response = await sender.open(
+            prepared.http,
+            lambda: self._prepare(request, call).http,
+            tracing=call.begin(),
+            limits=limits,
+        )
         decoder = self._adapter.decoder(request, replace(prepared, answer_headers=response.headers))
         try:
             head = await self._head(response, decoder, limits)
@@ -135,22 +154,14 @@ class HttpProvider:
             clock=self._clock,
         )
 
-    async def _open(
-        self, request: Request, call: Call, limits: Limits
-    ) -> tuple[Prepared, UpstreamResponse]:
-        """Send, and return once a 2xx head has come; a second time if a 401 met a rotated key."""
-        if call.strict:
-            request = replace(request, strict=True)
+    def _prepare(self, request: Request, call: Call) -> Prepared:
+        """Write the request for the upstream. Raises RequestRejected, or UpstreamFailed."""
+        if not call.strict:
+            return self._adapter.prepare(request, call.model, self.sender.secret())
+        request = replace(request, strict=True)
         prepared = self._adapter.prepare(request, call.model, self.sender.secret())
-        if call.strict:
-            require_unchanged(prepared.warnings)
-        await self.sender.ready(limits)
-
-        def again() -> HttpRequest:
-            return self._adapter.prepare(request, call.model, self.sender.secret()).http
-
-        response = await self.sender.open(prepared.http, again, tracing=call.begin(), limits=limits)
-        return prepared, response
+        require_unchanged(prepared.warnings)
+        return prepared
 
     async def _head(
         self, response: UpstreamResponse, decoder: StreamDecoder, limits: Limits

@@ -91,6 +91,10 @@ class Answer:
             raise closed_in_answer()
         return await self._connection.chunk(until_s)
 
+    def whole(self) -> bytes | None:
+        """Take the body if all of it has come already, else None."""
+        return None if self._connection is None else self._connection.whole()
+
     def waiting(self) -> bytes:
         """Take what has come already, without waiting; may be empty."""
         return b"" if self._connection is None else self._connection.waiting()

@@ -119,6 +119,14 @@ class Connection(asyncio.Protocol):
             await self._news(until_s)
         return parser.status, parser.headers
 
+    def whole(self) -> bytes | None:
+        """Take the body if all of it has come and it is small, else None."""
+        parser = self._parser
+        if not parser.done or len(parser.chunks) != 1 or self._reading_paused:
+            return None
+        chunks, parser.chunks, parser.buffered = parser.chunks, [], 0
+        return chunks[0]
+
     async def chunk(self, until_s: float = math.inf) -> bytes:
         """Wait for the next bytes of the body; empty at its end. Raises as `head` does."""
         parser = self._parser
@@ -255,17 +263,14 @@ class Connection(asyncio.Protocol):
             self._failure = failure
         self._tell()
 
-    async def _news(self, until_s: float) -> None:
-        """Wait until something has come, or has failed. Raises ExpiredError."""
-        assert self._waiter is None, "a connection is read by one caller"
+    def _news(self, until_s: float) -> asyncio.Future[None]:
+        """Give what is done when something has come, or has failed; with ExpiredError if late."""
+        assert self._waiter is None or self._waiter.done(), "a connection is read by one caller"
         self._until_s = until_s
         if until_s < self._timer_s:
             self._set_timer(until_s)
-        self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+        self._waiter = waiter = self._loop.create_future()
+        return waiter
 
     def _set_timer(self, at_s: float) -> None:
         if self._timer is not None:

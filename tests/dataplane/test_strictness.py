@@ -81,6 +81,9 @@ class _Response:
         body, self._body = self._body, b""
         return body
 
+    def whole(self) -> bytes | None:
+        return None
+
     def waiting(self) -> bytes:
         return b""
 

@@ -72,6 +72,9 @@ class FakeResponse:
         assert isinstance(piece, bytes)
         return piece
 
+    def whole(self) -> bytes | None:
+        return None
+
     def waiting(self) -> bytes:
         return b""
 
