@@ -222,6 +222,7 @@ class OpenAIAdapter:
             rules=self.ANSWERS,
             names=serialized.names,
             tags=self._tags(model),
+            provider_type=self._provider.type,
         )
         how = reading if place is None else Bridged(reading=reading, place=place)
         return Prepared(
