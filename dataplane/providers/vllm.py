@@ -82,6 +82,7 @@ RULES = Rules(
     efforts=SAME_EFFORTS,
     thinking_switch=True,
     leading_system_only=True,
+    asks_to_continue=True,
     reasoning_key="reasoning",
     named_tool_with_format=False,
     guided=True,
