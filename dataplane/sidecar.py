@@ -198,9 +198,9 @@ class Sidecar:
         return "" if self._live.table.generation else "no table yet"
 
     def _credential(self, provider: Provider) -> str:
-        if provider.credential is None:
-            return "none"
-        return "missing" if self._credentials.value(provider.credential) is None else "present"
+        return status.credential_word(
+            provider, lambda ref: self._credentials.value(ref) is not None
+        )
 
     def _status(self) -> Mapping[str, Any]:
         table = self._live.table
