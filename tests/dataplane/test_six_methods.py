@@ -39,6 +39,7 @@ from dataplane.provider import (
 from dataplane.transport import HttpTransport, Transport, UpstreamResponse
 from dataplane.wire.request import parse_chat, parse_embeddings
 from tests import shape
+from tests.damage import replaced, stream_replaced
 from tests.doubles.relay import Relay
 from tests.e2e.nine import HOUSES, SECRETS, Entrance, entrance, thinking_model
 
@@ -343,25 +344,51 @@ def test_only_documented_errors_are_raised(
     """Whatever comes in the place of an answer is read as one, or is an UpstreamFailed."""
     kept = native(kind, name, stream=stream)
     player = Player(status, kept.headers, damaged(kept.raw, damage))
-
-    async def ask() -> None:
-        made = connected(kept.config, player)
-        request, call = asked(name, stream=stream), called(model_of(kind, name))
-        opened = await (made.chat_stream if stream else made.chat)(request, call)  # type: ignore[operator]
-        if not stream:
-            return
-        batch = opened.head
-        while not batch.done and batch.failure is None:
-            batch = await opened.next()
-        await opened.aclose()
-        if batch.failure is not None:
-            raise batch.failure
-
     with suppress(UpstreamFailed):
-        asyncio.run(ask())
+        asyncio.run(exchange(kept, player, name, stream=stream))
 
     assert player.answers
     assert all(answer.released for answer in player.answers)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=150, deadline=None)
+@given(
+    name=st.sampled_from(sorted(ASKED)),
+    stream=st.booleans(),
+    at=st.tuples(st.integers(0, 999), st.integers(0, 999)),
+    value=st.sampled_from([None, [], {}, [None], [{}], {"a": 1}, "x", "", 7, -1.5, True]),
+)
+def test_any_value_in_any_place_raises_only_documented_errors(
+    kind: ProviderType, name: str, stream: bool, at: tuple[int, int], value: Any
+) -> None:
+    """The same where the framing is whole and one value is another; at: an event, a place in it."""
+    kept = native(kind, name, stream=stream)
+    raw = (
+        stream_replaced(kind, kept.raw, *at, value) if stream else replaced(kept.raw, at[1], value)
+    )
+    player = Player(200, kept.headers, raw)
+    with suppress(UpstreamFailed):
+        asyncio.run(exchange(kept, player, name, stream=stream))
+
+    assert player.answers
+    assert all(answer.released for answer in player.answers)
+
+
+async def exchange(kept: Kept, player: Player, name: str, *, stream: bool) -> None:
+    """Ask once, and read what comes to its end. A failure in the middle is raised too."""
+    made = connected(kept.config, player)
+    request, call = asked(name, stream=stream), called(model_of(kept.config.type, name))
+    if not stream:
+        await made.chat(request, call)
+        return
+    opened = await made.chat_stream(request, call)
+    batch = opened.head
+    while not batch.done and batch.failure is None:
+        batch = await opened.next()
+    await opened.aclose()
+    if batch.failure is not None:
+        raise batch.failure
 
 
 @pytest.mark.parametrize("kind", KINDS)
