@@ -1,8 +1,8 @@
 """What the doubles of the six vendors of OpenAI's format refuse, in each one's own shape of error.
 
 They are stricter than the vendors where those would ignore a mistake without a word: a field that a
-server does not know, an id that its template would trip over. The lists are the doubles' own, after
-the vendors' documentation as of 2026-11-22, so that they judge ours.
+server does not know, an id that its template would trip over. The lists are the doubles' own, so
+that they judge ours. Source: the vendors' API references as of 2026-11-22.
 """
 
 from __future__ import annotations
