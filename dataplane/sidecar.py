@@ -57,6 +57,7 @@ class Sidecar:
 
     more_status: what others add to the status document, asked at each request for it.
     clock: monotonic seconds. adapters: the types of providers there are.
+    events: what happens to requests; whoever wants to know subscribes before it opens.
     """
 
     def __init__(
@@ -85,14 +86,14 @@ class Sidecar:
         self._pool = ProviderPool(self._transport, credentials, clock, adapters)
         self._metrics = ProviderMetrics(clock, time.time)
         live.subscribe(self._metrics.moved)
-        events = Events()
+        self.events = Events()
         for listener in (self._recent.listen, self._metrics.listen, _log):
-            events.subscribe(listener)
+            self.events.subscribe(listener)
         forwarder = Forwarder(
             live=live,
             pool=self._pool,
             credentials=credentials,
-            events=events,
+            events=self.events,
             clock=clock,
             random=random.random,
         )
@@ -100,7 +101,7 @@ class Sidecar:
             live=live,
             forwarder=forwarder,
             telemetry=telemetry,
-            events=events,
+            events=self.events,
             recent=self._recent,
             capabilities=self._capabilities,
             limits=limits,

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ from dataplane.provider import (
     Request,
     StreamDecoder,
 )
+from dataplane.record import replace
 from dataplane.transport import HttpTransport, Transport, UpstreamResponse
 from dataplane.wire.request import parse_chat, parse_embeddings
 from tests import shape
@@ -107,8 +109,8 @@ class Heard:
     headers: dict[str, str]
     raw: bytes = b""
 
-    async def chunk(self) -> bytes:
-        data = await self.inner.chunk()
+    async def chunk(self, until_s: float = math.inf) -> bytes:
+        data = await self.inner.chunk(until_s)
         self.raw += data
         return data
 
@@ -128,8 +130,10 @@ class Ear:
     inner: Transport
     heard: list[Heard] = field(default_factory=list)
 
-    async def send(self, request: HttpRequest, *, connect_s: float) -> Heard:
-        response = await self.inner.send(request, connect_s=connect_s)
+    async def send(
+        self, request: HttpRequest, *, connect_s: float, until_s: float = math.inf
+    ) -> Heard:
+        response = await self.inner.send(request, connect_s=connect_s, until_s=until_s)
         self.heard.append(Heard(response, response.status, response.headers))
         return self.heard[-1]
 
@@ -143,7 +147,7 @@ class Played:
     pieces: list[bytes]
     released: bool = False
 
-    async def chunk(self) -> bytes:
+    async def chunk(self, until_s: float = math.inf) -> bytes:
         return self.pieces.pop(0) if self.pieces else b""
 
     def waiting(self) -> bytes:
@@ -162,7 +166,9 @@ class Player:
     body: bytes
     answers: list[Played] = field(default_factory=list)
 
-    async def send(self, request: HttpRequest, *, connect_s: float) -> Played:
+    async def send(
+        self, request: HttpRequest, *, connect_s: float, until_s: float = math.inf
+    ) -> Played:
         pieces = [self.body[at : at + 200] for at in range(0, len(self.body), 200)]
         self.answers.append(Played(self.status, dict(self.headers), pieces))
         return self.answers[-1]
