@@ -58,13 +58,18 @@ class RequestCompleted(Struct, frozen=True, kw_only=True):
 
 
 class RequestFailed(Struct, frozen=True, kw_only=True):
-    """A request was not answered in full: rejected, failed, cut off, or its caller left."""
+    """A request was not answered in full: rejected, failed, cut off, or its caller left.
+
+    usage, cost: of an answer that broke off, as far as the upstream had told; else None.
+    """
 
     at_s: float
     request_id: str
     operation: Operation
     span: RequestSpan
     outcome: RequestOutcome
+    usage: Usage | None = None
+    cost: float | None = None
 
 
 Event = RequestStarted | AttemptEnded | RequestCompleted | RequestFailed

@@ -207,6 +207,8 @@ class DataPort:
                 operation=operation,
                 span=span,
                 outcome=outcome,
+                usage=None if sent.attempt is None else sent.attempt.usage,
+                cost=None if sent.attempt is None else sent.attempt.cost,
             )
         )
 

@@ -64,6 +64,7 @@ class Sidecar:
 
     more_status: what others add to the status document, asked at each request for it.
     clock: monotonic seconds. adapters: the types of providers there are.
+    events: what happens to requests; whoever wants to know subscribes before it opens.
     """
 
     def __init__(
@@ -92,15 +93,15 @@ class Sidecar:
         self._pool = ProviderPool(self._transport, credentials, clock, adapters)
         self._metrics = ProviderMetrics(clock, time.time)
         live.subscribe(self._metrics.moved)
-        events = Events()
-        events.subscribe(self._recent.listen, RequestStarted, RequestCompleted, RequestFailed)
-        events.subscribe(self._metrics.listen, AttemptEnded)
-        events.subscribe(_log, RequestCompleted, RequestFailed)
+        self.events = Events()
+        self.events.subscribe(self._recent.listen, RequestStarted, RequestCompleted, RequestFailed)
+        self.events.subscribe(self._metrics.listen, AttemptEnded)
+        self.events.subscribe(_log, RequestCompleted, RequestFailed)
         forwarder = Forwarder(
             live=live,
             pool=self._pool,
             credentials=credentials,
-            events=events,
+            events=self.events,
             clock=clock,
             random=random.random,
         )
@@ -108,7 +109,7 @@ class Sidecar:
             live=live,
             forwarder=forwarder,
             telemetry=telemetry,
-            events=events,
+            events=self.events,
             recent=self._recent,
             capabilities=self._capabilities,
             limits=limits,
@@ -206,9 +207,9 @@ class Sidecar:
         return "" if self._live.table.generation else "no table yet"
 
     def _credential(self, provider: Provider) -> str:
-        if provider.credential is None:
-            return "none"
-        return "missing" if self._credentials.value(provider.credential) is None else "present"
+        return status.credential_word(
+            provider, lambda ref: self._credentials.value(ref) is not None
+        )
 
     def _status(self) -> Mapping[str, Any]:
         table = self._live.table

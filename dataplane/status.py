@@ -12,7 +12,14 @@ from typing import Any
 
 from controlplane.table.live import LiveTable
 from controlplane.table.outcome import Refusal, SkipReason
-from controlplane.table.schema import Provider, Route, Table, Target
+from controlplane.table.schema import (
+    CredentialRef,
+    Provider,
+    ProviderType,
+    Route,
+    Table,
+    Target,
+)
 from controlplane.table.view import ProviderView, StateName, TargetView
 from dataplane.provider import Feature
 
@@ -25,7 +32,7 @@ def providers(
 ) -> list[Mapping[str, Any]]:
     """Describe providers, in the order of their names.
 
-    credential: tells `present`, `missing` or `none` for a provider. metrics: its numbers, by name.
+    credential: what `credential_word` says of a provider. metrics: its numbers, by name.
     """
     rows: list[Mapping[str, Any]] = []
     for view in sorted(views, key=lambda item: item.name):
@@ -48,6 +55,18 @@ def providers(
             }
         )
     return rows
+
+
+def credential_word(provider: Provider, is_there: Callable[[CredentialRef], bool]) -> str:
+    """Tell how a provider is authorised, and whether what that takes is there.
+
+    `present` or `missing` for a secret that a manifest refers to; `identity` for keys and tokens
+    that are got when they are needed, from AWS' chain of sources or from Entra ID; else `none`.
+    """
+    if provider.credential is not None:
+        return "present" if is_there(provider.credential) else "missing"
+    signs = provider.type is ProviderType.AWS_BEDROCK or "azure.entra" in provider.options
+    return "identity" if signs else "none"
 
 
 def routes(table: Table) -> list[Mapping[str, Any]]:
@@ -75,7 +94,7 @@ def routes(table: Table) -> list[Mapping[str, Any]]:
 class Judge:
     """What is known of providers beside the live table.
 
-    credential: tells `present`, `missing` or `none`. capabilities: what a provider's model can do.
+    credential: what `credential_word` says. capabilities: what a provider's model can do.
     """
 
     credential: Callable[[Provider], str]

@@ -159,11 +159,14 @@ def _why(target: Mapping[str, Any]) -> str:
 
 
 def _described(provider: Provider) -> dict[str, str]:
+    from dataplane import status
+
     time, health, breaker = provider.timeouts, provider.health_check, provider.breaker
     return {
         "type": provider.type.value,
         "baseUrl": provider.base_url,
-        "credentials": str(provider.credential or "none"),
+        # References are shown; whether the sidecar finds what they name is in its status.
+        "credentials": str(provider.credential or status.credential_word(provider, lambda _: True)),
         "suspend": str(provider.suspend).lower(),
         "limits.maxInFlight": str(provider.max_in_flight),
         "timeouts.connect": durations.format_s(time.connect_s),

@@ -2,7 +2,7 @@
 
 Every function returns what is wrong, in words, so that a test says `[] == complaints`. It knows
 nothing of providers: the same rules hold whichever served. Keys that no client of OpenAI's API
-knows are collected by `foreign_keys`, as they are relayed from upstreams of that format unread.
+knows are collected by `foreign_keys`: nobody knows all that a server of that format may add.
 
 Source: OpenAI API reference, chat completion and chunk objects; what openai-python 3.54 and the
 frameworks built on it demand of them; read 2026-11-22.
@@ -39,7 +39,7 @@ _KNOWN: Mapping[str, set[str]] = {
     | {"function_call", "annotations", "audio"},
     "usage": _USAGE | _DETAILS,
 }
-_SIDE_DATA = {"origin", "reasoning", "layout", "citations", "finish_reason"}
+_SIDE_DATA = {"origin", "reasoning", "layout", "citations", "finish_reason", "content_filter"}
 
 
 def answer_complaints(raw: bytes, model: str) -> list[str]:

@@ -32,6 +32,7 @@ from dataplane.providers.openai import (
     features_for,
     rules_for,
 )
+from dataplane.wire import vendor_keys
 from dataplane.wire.failures import AZURE_OPENAI
 from dataplane.wire.openai_families import is_dated, never_reasons
 from dataplane.wire.openai_reading import AnswerRules
@@ -49,7 +50,9 @@ _RULES = replace(RULES, passes=(RULES.passes | {"data_sources"}) - {"moderation"
 class AzureOpenAIAdapter(OpenAIAdapter):
     """The adapter of one configured resource."""
 
-    ANSWERS: ClassVar[AnswerRules] = AnswerRules(table=AZURE_OPENAI, forced_tool_stops=True)
+    ANSWERS: ClassVar[AnswerRules] = AnswerRules(
+        table=AZURE_OPENAI, forced_tool_stops=True, vendor_keys=vendor_keys.AZURE_OPENAI
+    )
 
     def __init__(self, provider: Provider) -> None:
         super().__init__(provider)

@@ -134,6 +134,7 @@ RULES = Rules(
     efforts=SAME_EFFORTS,
     developer=True,
     tool_ids=ANY_UP_TO_64,
+    prefill=False,
     custom_tools=True,
     allowed_tools=True,
     obfuscation=True,
@@ -222,6 +223,7 @@ class OpenAIAdapter:
             rules=self.ANSWERS,
             names=serialized.names,
             tags=self._tags(model),
+            provider_type=self._provider.type,
         )
         how = reading if place is None else Bridged(reading=reading, place=place)
         return Prepared(
@@ -337,8 +339,8 @@ class OpenAIAdapter:
         rules = rules_for(model, RULES)
         if self._official:
             return replace(rules, max_tokens="max_completion_tokens")
-        # What stands behind another URL may bridge what OpenAI's own server refuses.
-        return replace(rules, tools_at=None)
+        # What stands behind another URL may do what OpenAI's own server refuses.
+        return replace(rules, tools_at=None, prefill=True)
 
     def _url(self, operation: Operation, model: str) -> str:
         """Say where to send. Raises ValueError for a model that cannot be part of a URL."""

@@ -18,6 +18,7 @@ from typing import ClassVar
 
 from dataplane.provider import Feature
 from dataplane.providers.openai import OpenAIAdapter
+from dataplane.wire import vendor_keys
 from dataplane.wire.failures import OVHCLOUD
 from dataplane.wire.openai_families import embeds
 from dataplane.wire.openai_reading import AnswerRules
@@ -60,7 +61,10 @@ class OvhcloudAdapter(OpenAIAdapter):
         }
     )
     ANSWERS: ClassVar[AnswerRules] = AnswerRules(
-        table=OVHCLOUD, redirects=True, notice_header="x-warning"
+        table=OVHCLOUD,
+        redirects=True,
+        notice_header="x-warning",
+        vendor_keys=vendor_keys.VLLM,
     )
 
     def _features_of(self, model: str) -> frozenset[Feature]:

@@ -17,6 +17,7 @@ from typing import ClassVar
 
 from dataplane.provider import Feature
 from dataplane.providers.openai import OpenAIAdapter
+from dataplane.wire import vendor_keys
 from dataplane.wire.failures import SCALEWAY
 from dataplane.wire.openai_families import embeds
 from dataplane.wire.openai_reading import AnswerRules
@@ -56,7 +57,9 @@ class ScalewayAdapter(OpenAIAdapter):
             Feature.REASONING,
         }
     )
-    ANSWERS: ClassVar[AnswerRules] = AnswerRules(table=SCALEWAY, redirects=True)
+    ANSWERS: ClassVar[AnswerRules] = AnswerRules(
+        table=SCALEWAY, redirects=True, vendor_keys=vendor_keys.VLLM
+    )
 
     def _features_of(self, model: str) -> frozenset[Feature]:
         if embeds(model):

@@ -14,6 +14,7 @@ from typing import ClassVar
 
 from dataplane.provider import Feature, HttpRequest
 from dataplane.providers.openai import OpenAIAdapter
+from dataplane.wire import vendor_keys
 from dataplane.wire.failures import VLLM
 from dataplane.wire.openai_families import embeds
 from dataplane.wire.openai_reading import AnswerRules
@@ -81,6 +82,7 @@ RULES = Rules(
     efforts=SAME_EFFORTS,
     thinking_switch=True,
     leading_system_only=True,
+    asks_to_continue=True,
     reasoning_key="reasoning",
     named_tool_with_format=False,
     guided=True,
@@ -101,7 +103,9 @@ class VllmAdapter(OpenAIAdapter):
         Feature.AUDIO_OUTPUT,
         Feature.FILE,
     }
-    ANSWERS: ClassVar[AnswerRules] = AnswerRules(table=VLLM, forced_tool_stops=True)
+    ANSWERS: ClassVar[AnswerRules] = AnswerRules(
+        table=VLLM, forced_tool_stops=True, vendor_keys=vendor_keys.VLLM
+    )
 
     def probe_request(self, secret: str | None) -> HttpRequest:
         """Ask `/health`, which stands at the server's root: whether the engine lives."""

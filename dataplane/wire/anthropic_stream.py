@@ -296,7 +296,7 @@ class AnthropicDecoder:
         side_data.attach(last, self._gathered.side())
         out.append(self._delta(last, finish_reason=reason))
         usage = self._gathered.usage()
-        if self._reading.request.include_usage:
+        if self._reading.request.include_usage and usage is not None:
             out.append(self._head + b'[],"usage":' + encode(usage) + b"}\n\n")
 
     def _block(self, native: Mapping[str, Any]) -> _Block:

@@ -140,7 +140,7 @@ class Gathered:
         An unknown one is a `stop`, with a warning. Raises UpstreamFailed (upstream_error) if the
         model wrote something that cannot be read.
         """
-        if native in _MALFORMED:
+        if isinstance(native, str) and native in _MALFORMED:
             raise UpstreamFailed(
                 ErrorClass.UPSTREAM_ERROR, f"the answer ended with {native}", status=200
             )

@@ -270,7 +270,7 @@ class BedrockDecoder:
         side_data.attach(last, self._gathered.side())
         out.append(self._delta(last, finish_reason=reason))
         usage = self._gathered.usage((self._metadata or {}).get("usage"))
-        if self._reading.request.include_usage:
+        if self._reading.request.include_usage and usage is not None:
             out.append(self._head + b'[],"usage":' + encode(usage) + b"}\n\n")
         batch.chunks += 1
         batch.semantic = batch.done = self._spoke = True

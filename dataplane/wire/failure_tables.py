@@ -275,6 +275,7 @@ BEDROCK = FailureTable(
         # of the model's name; ThrottlingException, of a minute or of a day; AccessDeniedException,
         # of the model or of an API key.
         _phrase("input is too long", ErrorClass.CONTEXT_LENGTH, 400),
+        _phrase("body is too large", ErrorClass.TOO_LARGE, 400),
         _phrase("input tokens exceeded", ErrorClass.CONTEXT_LENGTH, 400),
         _phrase("too many input tokens", ErrorClass.CONTEXT_LENGTH, 400),
         _phrase("prompt is too long", ErrorClass.CONTEXT_LENGTH, 400),

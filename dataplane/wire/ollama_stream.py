@@ -188,7 +188,7 @@ class OllamaDecoder:
         else:
             out.append(self._text_choice(finish_reason=reason))
         usage = note_usage(native, self.facts, self._request.operation, self._num_ctx)
-        if self._request.include_usage:
+        if self._request.include_usage and usage is not None:
             out.append(self._head + b'[],"usage":' + encode(usage) + b"}\n\n")
 
     def _delta(

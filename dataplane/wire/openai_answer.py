@@ -14,6 +14,7 @@ from dataplane.wire.embeddings import checked_vectors, decode_base64_vector, enc
 from dataplane.wire.failures import FailureTable, classify_event
 from dataplane.wire.openai_reading import (
     Reading,
+    attach_verdicts,
     finish_reason,
     join_content,
     malformed,
@@ -29,6 +30,7 @@ from dataplane.wire.plain_answer import match_plain
 from dataplane.wire.relay import with_model
 from dataplane.wire.thinking_tags import ThinkTags
 from dataplane.wire.tool_ids import digest62
+from dataplane.wire.vendor_keys import Verdicts, take_out
 
 _OBJECTS = {Operation.CHAT: "chat.completion", Operation.COMPLETION: "text_completion"}
 _ID_PREFIXES = {Operation.CHAT: "chatcmpl", Operation.COMPLETION: "cmpl"}
@@ -102,9 +104,11 @@ def shape_answer(
         facts.response_id = answer_id
     if isinstance(usage := answer.get("usage"), dict):
         facts.usage = read_usage(usage)
+    verdicts: Verdicts = {}
+    changed = take_out(answer, reading.rules.vendor_keys, verdicts)
     if reading.request.operation is Operation.EMBEDDINGS:
-        return _read_vectors(answer, reading, facts)
-    return _read_choices(answer, reading, facts, body)
+        return _read_vectors(answer, reading, facts) or changed
+    return _read_choices(answer, reading, facts, body, verdicts) or changed
 
 
 def read_models(response: HttpResponse) -> list[ModelInfo]:
@@ -145,7 +149,7 @@ def _relayed(body: bytes, answer: dict[str, Any], model: str, *, changed: bool) 
 
 
 def _read_choices(
-    answer: dict[str, Any], reading: Reading, facts: ResponseFacts, body: bytes
+    answer: dict[str, Any], reading: Reading, facts: ResponseFacts, body: bytes, verdicts: Verdicts
 ) -> bool:
     choices = answer.get("choices")
     if not isinstance(choices, list) or not choices:
@@ -168,9 +172,12 @@ def _read_choices(
             choice["index"] = at
             changed = True
         called = False
+        found: Verdicts = dict(verdicts)
+        changed = take_out(choice, reading.rules.vendor_keys, found) or changed
         if operation is Operation.CHAT:
             called, shaped = _shape_message(choice, reading, facts, f"{answer['id']}/{at}")
             changed = changed or shaped
+            changed = attach_verdicts(choice["message"], found, reading) or changed
         native = choice.get("finish_reason")
         word = finish_reason(
             native if isinstance(native, str) else ("tool_calls" if called else "stop"),

@@ -16,6 +16,7 @@ from dataplane.codec import encode
 from dataplane.provider import Operation, ResponseFacts
 from dataplane.wire.openai_reading import (
     Reading,
+    attach_verdicts,
     finish_reason,
     join_content,
     malformed,
@@ -27,6 +28,7 @@ from dataplane.wire.openai_reading import (
 from dataplane.wire.openai_tool_deltas import ToolDeltas
 from dataplane.wire.thinking_tags import ThinkSplitter, ThinkTags
 from dataplane.wire.tool_ids import digest62
+from dataplane.wire.vendor_keys import Verdicts, take_out
 
 Chunk = dict[str, Any]
 Choice = dict[str, Any]
@@ -43,12 +45,13 @@ _SAYING = ("content", "reasoning_content", "refusal", "audio", "tool_calls", "fu
 
 
 class _ChoiceState:
-    __slots__ = ("begun", "finished", "splitter", "tools")
+    __slots__ = ("begun", "finished", "splitter", "tools", "verdicts")
 
     def __init__(self, names: Mapping[str, str], seed: str, tags: ThinkTags) -> None:
         self.begun = False
         self.finished = False
         self.tools = ToolDeltas(names, seed)
+        self.verdicts: Verdicts = {}
         self.splitter = None if tags is ThinkTags.KEPT else ThinkSplitter(tags)
 
 
@@ -77,6 +80,7 @@ class ChunkNormalizer:
         self._envelope: Chunk = {}
         self._choices: dict[int, _ChoiceState] = {}
         self._usage: Any = None
+        self._verdicts: Verdicts = {}
 
     @property
     def complete(self) -> bool:
@@ -92,6 +96,8 @@ class ChunkNormalizer:
         self.semantic = False
         self.unchanged = True
         self.varies = ""
+        if take_out(chunk, self._reading.rules.vendor_keys, self._verdicts):
+            self.unchanged = False
         self._fix_identity(chunk)
         usage = chunk.pop("usage", None)
         if isinstance(usage, dict):
@@ -179,6 +185,8 @@ class ChunkNormalizer:
                 raise malformed("the stream has too many choices")
             state = _ChoiceState(self._reading.names, f"{self._id}/{index}", self._reading.tags)
             self._choices[index] = state
+        if take_out(choice, self._reading.rules.vendor_keys, state.verdicts):
+            self.unchanged = False
         if state.finished:
             self.unchanged = False
             return []
@@ -315,6 +323,9 @@ class ChunkNormalizer:
         word = finish_reason(native, self._reading, self._facts, index=index, called=called)
         if word != native:
             choice["finish_reason"] = word
+            self.unchanged = False
+        found = {**self._verdicts, **state.verdicts}
+        if self._chat and attach_verdicts(choice["delta"], found, self._reading):
             self.unchanged = False
 
     def _as_legacy(self, step: Choice) -> bool:

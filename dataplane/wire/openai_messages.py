@@ -38,6 +38,12 @@ def write_messages(
     names: tool names that the upstream would not take -> those that it gets.
     Raises RequestRejected for what the upstream cannot be told.
     """
+    if messages[-1]["role"] == "assistant" and not rules.prefill:
+        raise RequestRejected(
+            "this model cannot go on from a last message of the assistant's",
+            param=f"messages[{len(messages) - 1}]",
+            code="unsupported_value",
+        )
     written = [
         _write(message, rules, f"messages[{at}]", warnings) for at, message in enumerate(messages)
     ]

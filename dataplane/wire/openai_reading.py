@@ -7,7 +7,7 @@ call of a tool is written, and in the words for the end.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from dataplane.codec import encode
@@ -15,8 +15,10 @@ from dataplane.errors import ErrorClass, UpstreamFailed
 from dataplane.provider import Request, ResponseFacts, Usage
 from dataplane.record import Struct
 from dataplane.wire.failures import FailureTable
+from dataplane.wire.side_data import Origin, SideData, attach
 from dataplane.wire.thinking_tags import ThinkTags, split_thinking
 from dataplane.wire.tool_ids import digest62
+from dataplane.wire.vendor_keys import VendorKeys, Verdicts
 
 _FINISH_REASONS: Mapping[str, str] = {
     "stop": "stop",
@@ -41,19 +43,22 @@ class AnswerRules:
     table: how it words failures. forced_tool_stops: a forced named tool ends with `stop`, as at
     OpenAI; elsewhere calls always end with `tool_calls`. redirects: it may serve another model
     than the one asked for, which is worth a warning. notice_header: where it says that a model is
-    on its way out, which is worth another; empty if there is none.
+    on its way out, which is worth another; empty if there is none. vendor_keys: what it adds to
+    the format.
     """
 
     table: FailureTable
     forced_tool_stops: bool = False
     redirects: bool = False
     notice_header: str = ""
+    vendor_keys: VendorKeys = field(default_factory=dict)
 
 
 class Reading(Struct, frozen=True, kw_only=True):
     """What reading one answer needs to know.
 
     names: the upstream's tool names -> the caller's. tags: what is done about `<think>` in texts.
+    provider_type: of whom the answer is, for its side data.
     """
 
     request: Request
@@ -61,6 +66,7 @@ class Reading(Struct, frozen=True, kw_only=True):
     rules: AnswerRules
     names: Mapping[str, str]
     tags: ThinkTags = ThinkTags.KEPT
+    provider_type: str = ""
 
 
 def malformed(message: str) -> UpstreamFailed:
@@ -126,15 +132,38 @@ def join_content(said: dict[str, Any]) -> bool:
 
 
 def rename_reasoning(said: dict[str, Any]) -> bool:
-    """Write the reasoning text as `reasoning_content` only. Returns whether anything changed."""
+    """Write the reasoning text as `reasoning_content` only. Returns whether anything changed.
+
+    A key that is null says nothing, and is left out.
+    """
     changed = False
     for name in _REASONING_NAMES:
-        if isinstance(reasoning := said.get(name), str):
-            del said[name]
-            if not said.get("reasoning_content"):
-                said["reasoning_content"] = reasoning
-            changed = True
+        if name not in said:
+            continue
+        reasoning = said[name]
+        if isinstance(reasoning, str) and not said.get("reasoning_content"):
+            said["reasoning_content"] = reasoning
+        elif reasoning is not None and not isinstance(reasoning, str):
+            continue
+        del said[name]
+        changed = True
+    if "reasoning_content" in said and said["reasoning_content"] is None:
+        del said["reasoning_content"]
+        changed = True
     return changed
+
+
+def attach_verdicts(said: dict[str, Any], verdicts: Verdicts, reading: Reading) -> bool:
+    """Put what filters found into the side data of a message, or of a finishing delta.
+
+    Returns whether there was anything.
+    """
+    kept = {about: found for about, found in verdicts.items() if found}
+    if not kept:
+        return False
+    origin = Origin(type=reading.provider_type, model=reading.upstream_model)
+    attach(said, SideData(origin=origin, content_filter=kept))
+    return True
 
 
 def split_content(said: dict[str, Any], tags: ThinkTags) -> bool:

@@ -55,6 +55,8 @@ _GUIDED: Mapping[str, str] = {
 _LEAST_TOP_P = 0.001
 # Names of fields end up in a response header.
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+# How vLLM is asked to go on from a last message instead of answering it.
+_CONTINUE: Mapping[str, bool] = {"continue_final_message": True, "add_generation_prompt": False}
 
 
 class Serialized(Struct, frozen=True, kw_only=True):
@@ -102,6 +104,9 @@ def _chat(request: Request, model: str, rules: Rules) -> Serialized:
         "model": model,
         "messages": write_messages(body["messages"], rules, names, warnings),
     }
+    if rules.asks_to_continue and body["messages"][-1]["role"] == "assistant":
+        # What the caller says of it is written later, with all that passes.
+        written |= _CONTINUE if not body.keys() & _CONTINUE.keys() else {}
     effort = write_effort(written, body.get("reasoning_effort"), rules, warnings)
     reasons = effort in rules.reasons_at
     passes = rules.passes if reasons else rules.passes | rules.quiet_passes

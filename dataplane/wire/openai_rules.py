@@ -141,6 +141,8 @@ class Rules:
     fills_after_tool: no user message may follow a tool's; a short assistant turn goes between.
     says_something: assistant messages without content and calls are left out, and a last
         assistant message is marked as a prefix.
+    prefill: goes on from a last message of the assistant's, else it is rejected; one that
+        `asks_to_continue` is told so by `continue_final_message`, unless the caller says how.
     reasoning_key: under which an assistant's earlier reasoning is sent back; empty leaves it out.
     thinking_chunks: it is sent back as a first chunk of the content instead.
     named_messages: user and assistant messages may carry `name`.
@@ -180,6 +182,8 @@ class Rules:
     merges_assistants: bool = False
     fills_after_tool: bool = False
     says_something: bool = False
+    prefill: bool = True
+    asks_to_continue: bool = False
     reasoning_key: str = ""
     thinking_chunks: bool = False
     named_messages: bool = True

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Raw, Struct
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from dataplane.codec import matcher
 from dataplane.provider import ResponseFacts, Usage
@@ -22,7 +22,8 @@ class _Message(Struct, forbid_unknown_fields=True, gc=False):
     content: str
     refusal: None = None
     annotations: Raw = Raw()
-    reasoning_content: str | None = None
+    # A null of it is left out, which is a change.
+    reasoning_content: str | UnsetType = UNSET
 
 
 class _Choice(Struct, forbid_unknown_fields=True, gc=False):

@@ -6,7 +6,8 @@ see again: reasoning blocks with their signatures, unchanged and in order. Reada
 is in `reasoning_content`, as everywhere; this key is for the upstream, and opaque to callers.
 
 shape: {"origin": {"type": "Anthropic", "model": "claude-sonnet-4-6"},
-        "reasoning": [native blocks], "layout": [...], "citations": [...], "finish_reason": "..."}
+        "reasoning": [native blocks], "layout": [...], "citations": [...], "finish_reason": "...",
+        "content_filter": {"prompt": {...}, "answer": {...}}}
 All members but `origin` are left out where there is nothing to say; an empty list of `reasoning`
 says that nothing was thought.
 """
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dataplane.codec import encode
@@ -58,6 +59,7 @@ class SideData:
         in characters. Empty means: reasoning first, then text, then calls.
     citations: the upstream's own, as it gave them.
     finish_reason: the upstream's word, empty if the canonical one says the same.
+    content_filter: what the upstream's filters found, for the caller to read; never sent back.
     """
 
     origin: Origin
@@ -66,6 +68,7 @@ class SideData:
     layout: Sequence[str | int] = ()
     citations: Sequence[Mapping[str, Any]] = ()
     finish_reason: str = ""
+    content_filter: Mapping[str, Any] = field(default_factory=dict)
 
 
 def attach(said: dict[str, Any], side: SideData) -> None:
@@ -143,6 +146,8 @@ def _written(side: SideData) -> dict[str, Any]:
         written["citations"] = list(side.citations)
     if side.finish_reason:
         written["finish_reason"] = side.finish_reason
+    if side.content_filter:
+        written["content_filter"] = dict(side.content_filter)
     return written
 
 

@@ -22,6 +22,7 @@ _ACTIONS = ("emulated", "clamped", "dropped")
 _END_TO_END = (
     "tests/e2e/test_nine_providers.py",
     "tests/e2e/test_nine_errors.py",
+    "tests/e2e/test_openai_responses.py",
     "tests/e2e/test_failover_pairs.py",
 )
 

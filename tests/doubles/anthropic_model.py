@@ -3,6 +3,9 @@
 A text is answered by ANSWER, word by word. These words in the last user's text do more:
 `weather` calls the first tool, `weathers` calls it twice; `refuse`, `pause` and `cite` do what they
 say; `hide` makes thoughts opaque, and `no thoughts` leaves them out.
+
+Source of the blocks: Anthropic API reference, "Messages" and "Extended thinking", read 2026-11-22; the
+words and the signatures are the double's own.
 """
 
 from __future__ import annotations

@@ -7,6 +7,10 @@
 Each call of a model takes the next reply, then `default`. One reply serves Converse and
 ConverseStream alike. Streams are sent frame by frame; with `pace` each frame waits until the
 semaphore lets it go, so nothing sleeps. Models are called by any id; embeddings are computed.
+
+Source of the shapes: Amazon Bedrock API reference (Converse, ConverseStream, InvokeModel,
+ListFoundationModels, ListInferenceProfiles, common errors), read 2026-11-22, and botocore's model of
+the same, whose parser reads every answer in the double's own tests.
 """
 
 from __future__ import annotations

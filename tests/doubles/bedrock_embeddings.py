@@ -1,4 +1,7 @@
-"""Answers InvokeModel for embedding models: strict about bodies, vectors by hash."""
+"""Answers InvokeModel for embedding models: strict about bodies, vectors by hash.
+
+Source: Amazon Bedrock user guide, parameters of Titan, Cohere and Nova embeddings, read 2026-11-22.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Writes AWS' event stream frames, for the double and for tests of the reader."""
+"""Writes AWS' event stream frames, for the double and for tests of the reader.
+
+Source: AWS' event stream encoding, as botocore.eventstream reads it, which is its judge.
+"""
 
 from __future__ import annotations
 

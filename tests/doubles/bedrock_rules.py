@@ -1,6 +1,9 @@
 """What Bedrock refuses: shapes by botocore's own model of the API, and rules that it does not know.
 
 `Refused` is what AWS would answer with a 400.
+
+Source of the rules: Amazon Bedrock API reference, "Converse", and the user guide's pages on tool use and
+models, read 2026-11-22.
 """
 
 from __future__ import annotations

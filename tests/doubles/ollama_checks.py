@@ -1,4 +1,7 @@
-"""What the double of Ollama refuses, in the words of the real server."""
+"""What the double of Ollama refuses, in the words of the real server.
+
+Source: the handlers of Ollama's server at 0.33.0, read 2026-11-22.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What the double of Ollama can be told to do wrong."""
+"""What the double of Ollama can be told to do wrong.
+
+Source of the shapes: the handlers of Ollama's server at 0.33.0, read 2026-11-22.
+"""
 
 from __future__ import annotations
 

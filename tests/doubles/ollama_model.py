@@ -3,6 +3,8 @@
 The texts and token counts are those of the tiny test model that a real Ollama 0.33.0 was seen with:
 a plain chat answers ANSWER, a last user message that speaks of `count` gets numbers, and offered tools
 get one call (two if it speaks of `weathers`), unless the last message is a tool's answer.
+
+Source of the numbers and lists: what that server answered on 2026-11-22.
 """
 
 from __future__ import annotations

@@ -129,6 +129,22 @@ async def test_other_keys_are_refused(bedrock: Bedrock, account: Account, code: 
     assert 403 == caught.value.response["ResponseMetadata"]["HTTPStatusCode"]
 
 
+async def test_a_body_that_was_changed_after_it_was_signed_is_refused(bedrock: Bedrock) -> None:
+    def change(request: Any, **_more: Any) -> None:
+        request.body = request.body.replace(b"Hello", b"Howdy")
+
+    def call(aws: Any) -> Any:
+        aws.meta.events.register("before-send.bedrock-runtime", change)
+        return aws.converse(modelId=MODEL, messages=HELLO)
+
+    await through(lambda aws: aws.converse(modelId=MODEL, messages=HELLO), bedrock)
+    with pytest.raises(ClientError) as caught:
+        await through(call, bedrock)
+
+    assert "InvalidSignatureException" == caught.value.response["Error"]["Code"]
+    assert 1 == len(bedrock.requests)
+
+
 @pytest.mark.parametrize(
     ("body", "words"),
     [

@@ -131,3 +131,29 @@ def test_responses_refuses_what_does_not_fit(items: Any) -> None:
     assert ("", "") == responses.complaint({"model": "m", "input": good, **stateless}, "us")
     assert responses.complaint({"model": "m", "input": items, **stateless}, "us")[0]
     assert responses.complaint({"model": "m", "input": good}, "us")[0]
+
+
+@pytest.mark.parametrize("kind", [ProviderType.OPENAI, ProviderType.AZURE_OPENAI])
+async def test_openais_client_reads_responses_whole_and_as_a_stream(kind: ProviderType) -> None:
+    asked: Any = {
+        "model": "gpt-5.4",
+        "input": [{"type": "message", "role": "user", "content": "weathers"}],
+        "tools": [{"type": "function", "strict": False, **TOOL["function"]}],
+        "reasoning": {"effort": "low", "summary": "auto"},
+        "store": False,
+        "include": ["reasoning.encrypted_content"],
+    }
+    async with vendor(kind) as double, client(double.url) as caller:
+        whole = await caller.responses.create(**asked)
+        async with caller.responses.stream(**asked) as stream:
+            async for _event in stream:
+                pass
+            streamed = await stream.get_final_response()
+
+    for response in (whole, streamed):
+        thought, *calls = response.output
+        assert "reasoning" == thought.type
+        assert thought.encrypted_content
+        assert ["look", "look"] == [call.name for call in calls if call.type == "function_call"]
+        assert response.usage is not None
+        assert 24 == response.usage.total_tokens

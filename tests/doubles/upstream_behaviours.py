@@ -1,4 +1,8 @@
-"""What a scripted upstream can be told to do with a request."""
+"""What a scripted upstream can be told to do with a request.
+
+Source of the shapes: OpenAI API reference, "Chat", "Completions", "Embeddings" and "Models", read
+2026-11-22.
+"""
 
 from __future__ import annotations
 

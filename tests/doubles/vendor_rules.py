@@ -1,8 +1,8 @@
 """What the doubles of the six vendors of OpenAI's format refuse, in each one's own shape of error.
 
 They are stricter than the vendors where those would ignore a mistake without a word: a field that a
-server does not know, an id that its template would trip over. The lists are the doubles' own, after
-the vendors' documentation as of 2026-11-22, so that they judge ours.
+server does not know, an id that its template would trip over. The lists are the doubles' own, so
+that they judge ours. Source: the vendors' API references as of 2026-11-22.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from controlplane.table.schema import ProviderType
+from tests.doubles import mistral
 
 _SAMPLING = {"temperature", "top_p", "stop", "seed", "presence_penalty"}
 _CALLING = {"model", "messages", "stream", "tools", "tool_choice", "response_format"}
@@ -53,6 +54,7 @@ class House:
     top: set[str]
     message: set[str] = field(default_factory=lambda: _MESSAGE)
     parts: set[str] = field(default_factory=lambda: {"text", "image_url", "input_audio"})
+    calls: set[str] = field(default_factory=lambda: {"id", "type", "function"})
     ids: re.Pattern[str] = re.compile(r"(?s).{1,64}")
     roles: set[str] = field(default_factory=lambda: {"system", "user", "assistant", "tool"})
     leading_system: bool = False
@@ -89,6 +91,8 @@ HOUSES: Mapping[ProviderType, House] = {
         | {"prompt_cache_key", "service_tier"},
         message=(_MESSAGE - {"name"}) | {"prefix"},
         parts={"text", "image_url", "input_audio", "file", "document_url", "thinking"},
+        # Its own client sends the index of a call back.
+        calls={"id", "type", "function", "index"},
         ids=re.compile(r"[A-Za-z0-9]{9}"),
         user_after_tool=False,
     ),
@@ -104,12 +108,7 @@ def refusal(kind: ProviderType, message: str) -> tuple[int, Mapping[str, Any]]:
     """Shape a refusal as the vendor does: its status and body."""
     match kind:
         case ProviderType.MISTRAL:
-            detail = [{"type": "extra_forbidden", "loc": ["body"], "msg": message, "input": None}]
-            return 422, {
-                "object": "error",
-                "message": {"detail": detail},
-                "type": "invalid_request",
-            }
+            return mistral.refusal(message)
         case ProviderType.OPENAI | ProviderType.AZURE_OPENAI:
             kinds = {"type": "invalid_request_error", "param": None, "code": None}
             return 400, {"error": {"message": message, **kinds}}
@@ -129,7 +128,9 @@ def _complaints(house: House, body: Mapping[str, Any]) -> Iterator[str]:
     open_ids: set[str] = set()
     for at, message in enumerate(body["messages"]):
         path, role = f"messages[{at}]", message["role"]
-        if extra := message.keys() - house.message:
+        # Where others may not be named, tools may.
+        known = house.message | {"name"} if role == "tool" else house.message
+        if extra := message.keys() - known:
             yield f"{path} has {sorted(extra)}"
         if role not in house.roles:
             yield f"{path} has role {role}"
@@ -169,7 +170,7 @@ def _content(content: Any, house: House, path: str) -> Iterator[str]:
 
 def _calls(calls: Sequence[Mapping[str, Any]], house: House, path: str) -> Iterator[str]:
     for call in calls:
-        if call.keys() - {"id", "type", "function"}:
+        if call.keys() - house.calls:
             yield f"{path} has a call with {sorted(call)}"
         if not house.ids.fullmatch(call["id"]):
             yield f"{path} has a call with the id {call['id']}"

@@ -16,11 +16,13 @@ from typing import Any
 
 from controlplane.table.schema import ProviderType
 from dataplane.codec import encode
-from tests.doubles import responses, vendor_dialects, vendor_rules
+from tests.doubles import mistral, responses, vendor_dialects, vendor_rules
 from tests.doubles.talk import Asked, Said, talk
 from tests.doubles.upstream import Behaviour, Exchange, Upstream, ok
 
 KEY = "sk-vendor-double"
+_UNKNOWN_KEY: Mapping[str, Any] = {"error": {"message": "Unauthorized", "code": 401}}
+_UNAUTHORIZED = {ProviderType.MISTRAL: mistral.UNAUTHORIZED}
 _THINKERS = ("think", "magistral", "gpt-5")
 
 
@@ -28,7 +30,10 @@ def vendor(kind: ProviderType) -> Upstream:
     """Make the double of a vendor; open it with `async with`."""
     numbers = itertools.count(1)
     account = f"{kind}/{id(numbers)}"
-    return Upstream(default=_behaviour(kind, numbers, account))
+    double = Upstream(default=_behaviour(kind, numbers, account))
+    if kind is ProviderType.MISTRAL:
+        double.probe = mistral.models
+    return double
 
 
 def asked_of(body: Mapping[str, Any]) -> Asked:
@@ -67,9 +72,12 @@ def _behaviour(kind: ProviderType, numbers: itertools.count[int], account: str) 
     async def behave(exchange: Exchange) -> None:
         request = exchange.request
         if not _is_known(kind, request.headers):
-            _refuse(exchange, 401, {"error": {"message": "Unauthorized", "code": 401}})
+            _refuse(exchange, 401, _UNAUTHORIZED.get(kind, _UNKNOWN_KEY))
             return
         if request.path.partition("?")[0].endswith("/embeddings"):
+            if kind is ProviderType.MISTRAL:
+                mistral.embeddings(exchange)
+                return
             await ok()(exchange)
             return
         ids = [vendor_dialects.CALL_IDS[kind].format(next(numbers)) for _ in range(2)]

@@ -184,6 +184,13 @@ def test_the_callers_chunks_are_those_of_the_dialect() -> None:
     assert all(event["usage"] is None for event in events[:-1])
 
 
+def test_usage_that_the_upstream_does_not_tell_has_no_chunk() -> None:
+    events = played(WITH_USAGE, stream_of(message(text("a"), usage=None)), model=BUDGET).events
+
+    assert all(event["choices"] for event in events)
+    assert [None] * len(events) == [event["usage"] for event in events]
+
+
 def test_without_a_wish_for_usage_there_is_no_trace_of_it() -> None:
     read = played(PLAIN, stream_of(message(text("Hi"), usage=USAGE)))
 

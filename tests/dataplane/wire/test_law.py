@@ -213,7 +213,7 @@ LAW: Sequence[Row] = (
      f"{OAN}::test_usage_adds_up_or_is_null"),
     ("11", "usage on every chunk", f"{STR}::test_running_usage_is_not_added_up", ONCE),
     ("11", "no usage is invented", f"{STR}::test_no_usage_is_not_made_up",
-     f"{OST}::test_usage_that_the_upstream_does_not_tell_is_null"),
+     f"{OST}::test_usage_that_the_upstream_does_not_tell_has_no_chunk"),
 
     ("12", "empty first frame", f"{STR}::test_id_and_time_are_those_of_the_first_chunk_that_has_any", ONCE),
     ("12", "frame without delta or finish", f"{STR}::test_a_frame_may_lack_delta_finish_and_index", ONCE),
@@ -232,7 +232,7 @@ LAW: Sequence[Row] = (
     ("12", "unasked usage chunk", f"{STR}::test_the_usage_chunk_is_only_for_those_who_asked",
      f"{OST}::test_usage_that_was_not_asked_for_is_nowhere_but_in_the_facts"),
     ("12", "annotations after the finish",
-     f"{STR}::test_annotations_pass_before_the_finish_and_are_swallowed_after", ONCE),
+     f"{STR}::test_annotations_are_swallowed_and_what_they_found_stands_at_the_finish", ONCE),
     ("12", "call without arguments", f"{STR}::test_null_arguments_are_nothing_and_none_at_all_are_an_object",
      f"{OST}::test_a_folded_call_without_text_is_the_unary_answer"),
     ("12", "block indexes, lazy starts, late metadata", OTHERS, OTHERS),

@@ -97,10 +97,12 @@ def test_usage_that_was_not_asked_for_is_nowhere_but_in_the_facts() -> None:
     assert Usage(input_tokens=10, output_tokens=16) == stream.facts.usage
 
 
-def test_usage_that_the_upstream_does_not_tell_is_null() -> None:
+def test_usage_that_the_upstream_does_not_tell_has_no_chunk() -> None:
     stream = lines(native({"content": "x"}), native(done=True, done_reason="stop"))
+    events = read(chat_request(include_usage=True), stream).events
 
-    assert read(chat_request(include_usage=True), stream).events[-1]["usage"] is None
+    assert all(event["choices"] for event in events)
+    assert [None] * len(events) == [event["usage"] for event in events]
 
 
 def test_thinking_text_and_tool_calls_come_in_order() -> None:

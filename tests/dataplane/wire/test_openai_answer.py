@@ -125,7 +125,6 @@ def test_a_filtered_azure_choice_gets_a_message() -> None:
     body["choices"] = [{"content_filter_results": {}, "finish_reason": "content_filter"}]
 
     assert {
-        "content_filter_results": {},
         "finish_reason": "content_filter",
         "index": 0,
         "message": {"role": "assistant", "content": None},
@@ -174,10 +173,59 @@ def test_reasoning_comes_under_one_name(kind: ProviderType, keys: dict[str, Any]
     assert {"role": "assistant", "content": "8", "reasoning_content": "hm"} == message
 
 
-def test_reasoning_that_is_null_stays_as_it_is() -> None:
+def test_reasoning_that_is_null_is_left_out() -> None:
     message = {"role": "assistant", "content": "8", "reasoning": None, "reasoning_content": None}
 
+    assert {"role": "assistant", "content": "8"} == said(VLL, message)["message"]
+
+
+def test_reasoning_in_no_known_form_is_left_alone() -> None:
+    message = {"role": "assistant", "content": "8", "reasoning": {"steps": 2}}
+
     assert message == said(VLL, message)["message"]
+
+
+def test_what_azures_filters_found_is_in_the_side_data() -> None:
+    body = answer()
+    body["choices"][0]["content_filter_results"] = {
+        "hate": {"filtered": False, "severity": "safe"},
+        "violence": {"filtered": True, "severity": "high"},
+        "error": {"code": "content_filter_error"},
+    }
+    prompt = {"hate": {"filtered": False}, "jailbreak": {"filtered": False, "detected": True}}
+    body["prompt_filter_results"] = [{"prompt_index": 0, "content_filter_results": prompt}, 7]
+    read_back = read(AZ, body)
+
+    assert "prompt_filter_results" not in read_back
+    assert "content_filter_results" not in read_back["choices"][0]
+    assert {
+        "origin": {"type": "AzureOpenAI", "model": "m"},
+        "content_filter": {
+            "prompt": {"jailbreak": {"filtered": False, "detected": True}},
+            "answer": {
+                "violence": {"filtered": True, "severity": "high"},
+                "error": {"code": "content_filter_error"},
+            },
+        },
+    } == read_back["choices"][0]["message"]["switchgear"]
+
+
+@pytest.mark.parametrize("kind", [VLL, ProviderType.OVHCLOUD, ProviderType.SCALEWAY])
+def test_vllms_own_keys_are_left_out_unless_they_were_asked_for(kind: ProviderType) -> None:
+    body = answer() | {"prompt_logprobs": None, "kv_transfer_params": {}, "metrics": None}
+    body["choices"][0] |= {"stop_reason": "\n", "token_ids": None}
+    asked = answer() | {"prompt_logprobs": [{"1": 0.5}]}
+    asked["choices"][0] |= {"token_ids": [1, 2]}
+
+    assert answer() | {"model": "route"} == read(kind, body)
+    assert asked | {"model": "route"} == read(kind, asked)
+
+
+def test_keys_that_nobody_knows_are_relayed() -> None:
+    body = answer() | {"timings": {"predicted_ms": 2}, "stop_reason": 1}
+
+    assert {"predicted_ms": 2} == read(VLL, body)["timings"]
+    assert 1 == read(ProviderType.OPENAI, body)["stop_reason"]
 
 
 # --- calls of tools

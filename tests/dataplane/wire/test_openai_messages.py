@@ -13,7 +13,7 @@ from dataplane.record import replace
 from dataplane.wire.openai_request import serialize
 from dataplane.wire.openai_rules import Rules
 from dataplane.wire.tool_ids import digest62
-from tests.dataplane.wire.openai_kit import OPENAI_LIKE, chat, sent
+from tests.dataplane.wire.openai_kit import OPENAI_LIKE, TOOL, chat, sent
 
 OAI, AZ, VLL = ProviderType.OPENAI, ProviderType.AZURE_OPENAI, ProviderType.VLLM
 OVH, SCW, MIS = ProviderType.OVHCLOUD, ProviderType.SCALEWAY, ProviderType.MISTRAL
@@ -183,6 +183,48 @@ def test_mistral_gets_a_last_assistant_turn_as_a_prefix() -> None:
 
     assert {**assistant("The answer is"), "prefix": True} == messages[1]
     assert ["mapped:messages"] == warnings
+
+
+@pytest.mark.parametrize(
+    ("kind", "model"), [(OAI, "gpt-4o"), (OAI, "gpt-5.4"), (AZ, "gpt-4o"), (AZ, "gpt-5.4")]
+)
+@pytest.mark.parametrize("tools", [{}, {"tools": [TOOL]}])
+def test_models_of_openai_do_not_go_on_from_an_assistant(
+    kind: ProviderType, model: str, tools: dict[str, Any]
+) -> None:
+    """Nor where the request would go to the Responses API."""
+    request = chat(messages=[user("1"), assistant("The answer is")], **tools)
+    with pytest.raises(RequestRejected) as caught:
+        sent(kind, request, model)
+
+    assert ("messages[1]", "unsupported_value") == (caught.value.param, caught.value.code)
+
+
+def test_what_stands_behind_another_url_may_go_on() -> None:
+    request = chat(messages=[user("1"), assistant("The answer is")])
+    body, _warnings = sent(OAI, request, base_url="http://llama.local/v1")
+
+    assert assistant("The answer is") == body["messages"][1]
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ({}, {"continue_final_message": True, "add_generation_prompt": False}),
+        ({"continue_final_message": False}, {"continue_final_message": False}),
+        ({"add_generation_prompt": True}, {"add_generation_prompt": True}),
+    ],
+)
+def test_vllm_is_asked_to_go_on_unless_the_caller_says_how(
+    said: dict[str, bool], expected: dict[str, bool]
+) -> None:
+    body, warnings = sent(VLL, chat(messages=[user("1"), assistant("The answer is")], **said))
+    plain, _warnings = sent(VLL, chat(messages=[user("1")]))
+
+    names = {"continue_final_message", "add_generation_prompt"}
+    assert expected == {name: body[name] for name in names & body.keys()}
+    assert [] == warnings
+    assert not names & plain.keys()
 
 
 def test_mistral_gets_no_assistant_that_says_nothing() -> None:

@@ -302,15 +302,44 @@ def test_a_frame_may_lack_delta_finish_and_index() -> None:
     assert [{"role": "assistant", "content": ""}, {"content": "a"}, {}] == deltas(played.events)
 
 
-def test_annotations_pass_before_the_finish_and_are_swallowed_after() -> None:
-    note = {"index": 0, "finish_reason": None, "content_filter_results": {"hate": {}}}
-    frame = {"id": "", "object": "", "created": 0, "model": "", "choices": [note]}
+def test_annotations_are_swallowed_and_what_they_found_stands_at_the_finish() -> None:
+    def noted(**verdicts: Any) -> dict[str, Any]:
+        note = {"index": 0, "finish_reason": None, "content_filter_results": verdicts}
+        return {"id": "", "object": "", "created": 0, "model": "", "choices": [note]}
 
-    played = play(AZ, STREAM, ROLE, text("a"), frame, STOP, frame)
+    safe, found = {"filtered": False, "severity": "safe"}, {"filtered": False, "detected": True}
+    attack = [{"prompt_index": 0, "content_filter_results": {"jailbreak": found}}]
+    first = {"id": "", "model": "", "choices": [], "prompt_filter_results": attack}
+    notes = [noted(hate=safe), noted(profanity=found)]
+
+    played = play(AZ, STREAM, first, ROLE, text("a"), *notes, STOP, noted(violence=found))
 
     check_shape(played.events, include_usage=False)
-    assert 4 == len(played.events)
-    assert {"hate": {}} == played.events[2]["choices"][0]["content_filter_results"]
+    deltas = [event["choices"][0]["delta"] for event in played.events]
+    origin = {"type": "AzureOpenAI", "model": "m"}
+    filters = {"prompt": {"jailbreak": found}, "answer": {"profanity": found}}
+    assert [
+        {"role": "assistant", "content": ""},
+        {"content": "a"},
+        {"switchgear": {"origin": origin, "content_filter": filters}},
+    ] == deltas
+
+
+def test_chunks_that_repeat_a_vendors_keys_are_still_not_decoded() -> None:
+    """The bytes around a text are known after the first chunk, whatever was cut out of them."""
+    safe = {"hate": {"filtered": False, "severity": "safe"}}
+    made = decoder(AZ, STREAM)
+    frames = [
+        chunk({"content": word}, choice={"content_filter_results": safe}) for word in ("a", "b")
+    ]
+    made.feed(b"".join(b"data: " + encode(frame) + b"\n\n" for frame in (ROLE, frames[0])))
+    # Not JSON any more: decoding it would be a failure, but its ends are those that are known.
+    broken = encode(frames[1]).replace(b'"b"', b'"\\q"')
+    batch = made.feed(b"data: " + broken + b"\n\n")
+
+    assert batch.failure is None
+    assert b"content_filter" not in batch.data
+    assert b'{"content":"\\q"}' in batch.data
 
 
 def test_too_many_choices_are_refused() -> None:
