@@ -71,6 +71,10 @@ def log_request(span: Traced, request_id: str = "") -> None:
     if not _requests.isEnabledFor(logging.INFO):
         return
     flight = span.flight
+    handler = _only_handler()
+    if handler is not None:
+        handler.write(_request_line(span, flight, request_id))
+        return
     fields: dict[str, Any] = {
         "outcome": flight.outcome.value if flight.outcome is not None else "",
         "status": flight.status,
@@ -91,19 +95,36 @@ def log_request(span: Traced, request_id: str = "") -> None:
         fields["trace_id"] = span.trace_id
         fields["span_id"] = span.span_id
         fields["trace_flags"] = "01" if span.recording else "00"
-    handler = _only_handler()
-    if handler is None:
-        _requests.info(_REQUEST, extra={"fields": fields})
-        return
-    ended_ms = (flight.started_ns + round(flight.duration_s * 1e9)) // 1_000_000
-    line = {
-        "time": _utc(*divmod(ended_ms, 1000)),
-        "level": "info",
-        "logger": _requests.name,
-        "message": _REQUEST,
-        **fields,
-    }
-    handler.write(_encode(line) + b"\n")
+    _requests.info(_REQUEST, extra={"fields": fields})
+
+
+def _request_line(span: Traced, flight: FlightRecord, request_id: str) -> bytes:
+    """Write the same line as the formatter would, with what seldom changes kept as JSON."""
+    duration_s = flight.duration_s
+    ended_ms = (flight.started_ns + round(duration_s * 1e9)) // 1_000_000
+    status = "null" if flight.status is None else flight.status
+    line = (
+        f'{{"time":"{_utc(*divmod(ended_ms, 1000))}","level":"info","logger":"{_requests.name}",'
+        f'"message":"{_REQUEST}","outcome":"{flight.outcome or ""}","status":{status},'
+        f'"route":{_json(flight.route)},"model":{_json(flight.model)},'
+        f'"provider":{_json(flight.provider)},"attempts":{flight.attempts},'
+        f'"path":[{",".join(map(_json, flight.path))}],"duration_ms":{round(duration_s * 1000, 3)}'
+    )
+    if flight.stream:
+        line += ',"stream":true'
+    if flight.error_type:
+        line += f',"error_type":{_json(flight.error_type)}'
+    if request_id:
+        line += f',"request_id":{_encode(request_id).decode()}'
+    if span.trace_id:
+        flags = "01" if span.recording else "00"
+        line += f',"trace_id":"{span.trace_id}","span_id":"{span.span_id}","trace_flags":"{flags}"'
+    return f"{line}}}\n".encode()
+
+
+@lru_cache(maxsize=1024)
+def _json(text: str) -> str:
+    return _encode(text).decode()
 
 
 class JsonFormatter(logging.Formatter):
@@ -216,19 +237,20 @@ def _stack(trace: TracebackType | None) -> list[str]:
     ]
 
 
-def _encode(line: Mapping[str, Any]) -> bytes:
+def _encode(line: str | Mapping[str, Any]) -> bytes:
     try:
         return codec.encode(line)
     except UnicodeEncodeError:
-        return codec.encode(_utf8(line))
+        # A surrogate escape of a client's header would fail the encoder, and with it the line.
+        return codec.encode(_utf8(line) if isinstance(line, str) else _all_utf8(line))
 
 
-def _utf8(line: Mapping[str, Any]) -> dict[str, Any]:
-    # A surrogate escape of a client's header would fail the encoder, and with it the line.
-    return {
-        key: value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
-        for key, value in line.items()
-    }
+def _utf8(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
+
+
+def _all_utf8(line: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _utf8(value) if isinstance(value, str) else value for key, value in line.items()}
 
 
 def _escaped(text: str) -> str:

@@ -167,7 +167,10 @@ class ProviderMetrics:
         }
 
     def _of(self, provider: str) -> _Numbers:
-        return self._numbers.setdefault(provider, _Numbers())
+        numbers = self._numbers.get(provider)
+        if numbers is None:
+            numbers = self._numbers[provider] = _Numbers()
+        return numbers
 
 
 def _told(at_s: float, transition: Transition) -> Mapping[str, Any]:
