@@ -23,10 +23,13 @@ from dataplane.http.head import Origin
 MAX_BUFFERED_BYTES = 256 * 1024
 """Of an answer that nobody takes; reading stops above it. One read may come on top."""
 
-PIECE_BYTES = 128 * 1024
+PIECE_BYTES = 256 * 1024
 """A body is written in pieces of this size, the next when the last has mostly left."""
 
-_PIECES_PER_TURN = 8
+_COPY_BYTES = 32 * 1024
+"""Up to this, head and body are made one piece: that costs less than what writing two does."""
+
+_PIECES_PER_TURN = 4
 """Then the loop has its turn, even if the network takes it all at once."""
 
 
@@ -100,8 +103,10 @@ class Connection(asyncio.Protocol):
         self._parser.begin(method)
         if self._transport is None or self._transport.is_closing():
             self._failure = closed_before_answer()
-        elif len(body) <= PIECE_BYTES:
+        elif len(body) <= _COPY_BYTES:
             self._transport.write(head + body if body else head)
+        elif len(body) <= PIECE_BYTES:
+            self._transport.writelines((head, body))
         else:
             self._transport.write(head)
             self._rest = memoryview(body)
