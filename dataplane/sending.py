@@ -118,13 +118,11 @@ class Sender:
         parts: list[bytes] = []
         size = 0
         while True:
-            data = response.waiting()
-            if not data:
-                by_s = limits.idle_by_s(self._clock())
-                try:
-                    data = await response.chunk(by_s)
-                except ExpiredError as error:
-                    raise limits.stood_still(by_s, "answer") from error
+            by_s = limits.idle_by_s(self._clock())
+            try:
+                data = await response.chunk(by_s)
+            except ExpiredError as error:
+                raise limits.stood_still(by_s, "answer") from error
             if not data:
                 return parts[0] if len(parts) == 1 else b"".join(parts)
             size += len(data)

@@ -216,7 +216,10 @@ class ServedStream:
     async def next(self) -> Batch:
         """Wait for more; see ChatStream."""
         batch = await self._stream.next()
-        self._note(batch)
+        if batch.done or batch.failure is not None:
+            self._note(batch)
+        elif batch.chunks:
+            self._attempt.chunks(batch.chunks)
         return batch
 
     async def aclose(self) -> None:

@@ -42,10 +42,6 @@ class UpstreamResponse(Protocol):
         """Take the body if all of it has come already, else None, and nothing is taken."""
         ...
 
-    def waiting(self) -> bytes:
-        """Take what has come already, without waiting; may be empty."""
-        ...
-
     def release(self) -> None:
         """Give the connection back if the body was read to its end, else close it."""
         ...

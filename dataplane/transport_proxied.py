@@ -139,14 +139,6 @@ class ProxiedAnswer:
         """Give None: that all has come is not told here."""
         return None
 
-    def waiting(self) -> bytes:
-        """Take what has come already, without waiting; may be empty."""
-        content = self._response.content
-        # An exception or the end of the body is left to `chunk`, which reports it.
-        if content.exception() is not None:
-            return b""
-        return content.read_nowait()
-
     def release(self) -> None:
         """Give the connection back if the answer is whole, else close it."""
         if self._response.content.at_eof():

@@ -210,15 +210,13 @@ class UpstreamStream:
 
     async def next(self) -> Batch:
         """Wait for more. A broken connection or a silence is a failure in the batch."""
-        data = self._response.waiting()
-        if not data:
-            by_s = self._limits.idle_by_s(self._clock())
-            try:
-                data = await self._response.chunk(by_s)
-            except ExpiredError:
-                return Batch(failure=self._limits.stood_still(by_s, "stream"))
-            except UpstreamFailed as failure:
-                return Batch(failure=_broken(failure))
+        by_s = self._limits.idle_by_s(self._clock())
+        try:
+            data = await self._response.chunk(by_s)
+        except ExpiredError:
+            return Batch(failure=self._limits.stood_still(by_s, "stream"))
+        except UpstreamFailed as failure:
+            return Batch(failure=_broken(failure))
         return self._decoder.feed(data) if data else self._decoder.finish()
 
     async def aclose(self) -> None:

@@ -95,10 +95,6 @@ class Answer:
         """Take the body if all of it has come already, else None."""
         return None if self._connection is None else self._connection.whole()
 
-    def waiting(self) -> bytes:
-        """Take what has come already, without waiting; may be empty."""
-        return b"" if self._connection is None else self._connection.waiting()
-
     def release(self) -> None:
         """Give the connection back if the answer is whole, else close it. Once is enough."""
         connection = self._connection

@@ -141,11 +141,7 @@ class Connection(asyncio.Protocol):
             if self._failure is not None:
                 raise self._failure
             await self._news(until_s)
-        return self.waiting()
-
-    def waiting(self) -> bytes:
-        """Take what has come of the body."""
-        data = self._parser.take()
+        data = parser.take()
         if self._reading_paused:
             self._resume_reading()
         return data

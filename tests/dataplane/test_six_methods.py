@@ -119,11 +119,6 @@ class Heard:
         self.raw += data or b""
         return data
 
-    def waiting(self) -> bytes:
-        data = self.inner.waiting()
-        self.raw += data
-        return data
-
     def release(self) -> None:
         self.inner.release()
 
@@ -157,9 +152,6 @@ class Played:
 
     def whole(self) -> bytes | None:
         return None
-
-    def waiting(self) -> bytes:
-        return b""
 
     def release(self) -> None:
         self.released = True

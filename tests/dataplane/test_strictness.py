@@ -84,9 +84,6 @@ class _Response:
     def whole(self) -> bytes | None:
         return None
 
-    def waiting(self) -> bytes:
-        return b""
-
     def release(self) -> None:
         pass
 

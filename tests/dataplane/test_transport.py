@@ -242,7 +242,7 @@ async def test_cancelling_a_request_closes_its_connection() -> None:
         await asyncio.gather(sending, return_exceptions=True)
 
 
-async def test_what_has_come_is_taken_without_waiting() -> None:
+async def test_only_an_answer_that_is_whole_is_taken_as_one() -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await head(reader)
         writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n")
@@ -251,11 +251,26 @@ async def test_what_has_come_is_taken_without_waiting() -> None:
 
     async with raw_server(talk) as url, HttpTransport() as transport:
         response = await transport.send(post(url), connect_s=2)
+        whole = response.whole()
         first = await response.chunk()
-        rest = response.waiting()
         response.release()
 
-    assert (b"a", b"") == (first, rest)
+    assert (None, b"a") == (whole, first)
+
+
+async def test_a_small_answer_that_came_with_its_head_is_taken_as_one() -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await head(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        await reader.read(1)
+
+    async with raw_server(talk) as url, HttpTransport() as transport:
+        response = await transport.send(post(url), connect_s=2)
+        whole = response.whole()
+        after = await response.chunk()
+        response.release()
+
+    assert (b"{}", b"") == (whole, after)
 
 
 async def test_an_answer_beyond_the_limit_is_refused() -> None:

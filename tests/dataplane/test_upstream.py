@@ -75,9 +75,6 @@ class FakeResponse:
     def whole(self) -> bytes | None:
         return None
 
-    def waiting(self) -> bytes:
-        return b""
-
     def release(self) -> None:
         self.released += 1
 
