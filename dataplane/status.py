@@ -168,10 +168,7 @@ def _unfit(table: Table, target: Target, needs: frozenset[Feature], judge: Judge
 def _matched(table: Table, route: Route, model: str) -> str:
     if table.exact.get(model) == route.name:
         return "exact"
-    is_prefix = any(
-        name == route.name and model.startswith(prefix) for prefix, name in table.prefixes
-    )
-    return "prefix" if is_prefix else "wildcard"
+    return "prefix" if table.prefix_owner(model) == route.name else "wildcard"
 
 
 def _target(view: TargetView) -> Mapping[str, Any]:
