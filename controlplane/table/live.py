@@ -18,7 +18,9 @@ request keeps the table it started with. What is measured is shared and found by
 A target that an install forgets stays callable for requests of the older table, with a state that
 nobody else sees, and what their calls prove goes nowhere.
 
-`order`, `refusal`, `admit` and `record` cost time in the targets of the route at most.
+A state is made when it is first needed: a target that was never called is closed and idle, and costs
+nothing. So an install takes time in what was measured, if the rest was found before (`prepare`), and
+`order`, `refusal`, `admit` and `record` in the targets of the route at most.
 """
 
 from __future__ import annotations
@@ -27,10 +29,10 @@ from collections.abc import Callable, Sequence
 
 from controlplane.table.breaker import Breaker, BreakerState
 from controlplane.table.health import ProbeHealth
+from controlplane.table.layout import EMPTY_LAYOUT, Layout, Prepared, prepare
 from controlplane.table.outcome import Outcome, Refusal, SkipReason
 from controlplane.table.permit import NO_EPOCH, VERDICTS, Permit, learn
 from controlplane.table.schema import (
-    EMPTY_TABLE,
     BreakerMode,
     Provider,
     Route,
@@ -41,6 +43,7 @@ from controlplane.table.schema import (
 from controlplane.table.states import CredentialState, ProviderState, TargetState, state_name
 from controlplane.table.strategies import STRATEGIES, Scene
 from controlplane.table.view import (
+    Circuit,
     ProviderView,
     StateName,
     TargetView,
@@ -61,6 +64,8 @@ __all__ = [
 
 # A member by a name of its own: looking it up in its class costs more than comparing it.
 _AUTO = BreakerMode.AUTO
+_IDLE = ProviderState(credential_key="")
+_PASSING = frozenset({StateName.CLOSED, StateName.FORCED_CLOSED})
 _NOT_AVAILABLE = Refusal(reason=SkipReason.NOT_AVAILABLE, detail="not in the routing table")
 
 
@@ -69,7 +74,7 @@ class LiveTable:
 
     def __init__(self, *, random: Callable[[], float]) -> None:
         self._random = random
-        self._table = EMPTY_TABLE
+        self._layout = EMPTY_LAYOUT
         self._targets: dict[str, TargetState] = {}
         self._credentials: dict[str, CredentialState] = {}
         self._providers: dict[str, ProviderState] = {}
@@ -79,28 +84,39 @@ class LiveTable:
     @property
     def table(self) -> Table:
         """The current table; EMPTY_TABLE before the first install."""
-        return self._table
+        return self._layout.table
+
+    @property
+    def layout(self) -> Layout:
+        """The identities of the current table."""
+        return self._layout
 
     def subscribe(self, listener: Callable[[Transition], None]) -> None:
         """Call `listener` with each transition from now on, at once, after the state has changed."""
         self._listeners.append(listener)
 
-    def install(self, table: Table, now_s: float) -> None:
-        """Make `table` the current one; keep what was measured of all that is still in it."""
-        keys = {provider.name: provider.credential_key for provider in table.providers.values()}
-        self._table = table
-        self._install_credentials(keys)
-        changes = self._install_targets(table, keys)
-        self._install_providers(table, keys)
+    def install(self, table: Table, now_s: float, prepared: Prepared | None = None) -> None:
+        """Make `table` the current one; keep what was measured of all that is still in it.
+
+        prepared: of this table, over the current layout; without it that is done here.
+        """
+        if prepared is None or prepared.before is not self._layout:
+            prepared = prepare(table, self._layout)
+        layout = self._layout = prepared.after
+        self._install_credentials(layout)
+        self._install_targets(layout)
+        self._install_providers(layout)
         self._turns = {name: turn for name, turn in self._turns.items() if name in table.routes}
-        for target, before, after in changes:
+        for move in prepared.moves:
+            state = self._targets.get(move.target.key)
+            breaker = BreakerState.CLOSED if state is None else state.breaker.state
             self._announce(
                 Transition(
-                    key=target.key,
-                    provider=target.provider,
-                    model=target.model,
-                    before=before,
-                    after=after,
+                    key=move.target.key,
+                    provider=move.target.provider,
+                    model=move.target.model,
+                    before=state_name(breaker, move.before),
+                    after=state_name(breaker, move.after),
                     reason="its manifest was changed",
                     at_s=now_s,
                 )
@@ -199,9 +215,9 @@ class LiveTable:
 
         A provider that is not in the current table is left alone.
         """
-        configured = self._table.providers.get(provider)
+        configured = self.table.providers.get(provider)
         if configured is not None:
-            self._providers[provider].health.probed(
+            self._measured(configured).health.probed(
                 reachable=reachable, detail=detail, check=configured.health_check
             )
 
@@ -220,88 +236,135 @@ class LiveTable:
 
     def view(self, now_s: float) -> Sequence[ProviderView]:
         """Show all providers of the current table, in its order. Costs time in the whole table."""
-        return [self._provider_view(provider, now_s) for provider in self._table.providers.values()]
+        return [self.provider_view(provider, now_s) for provider in self.table.providers.values()]
 
-    def _install_credentials(self, keys: dict[str, str]) -> None:
-        owners: dict[str, str] = {}
-        for name, key in keys.items():
-            owners.setdefault(key, name)
-        credentials = {
-            key: self._credentials.get(key) or CredentialState(key=key, provider=owner)
-            for key, owner in owners.items()
-        }
-        for key, owner in owners.items():
-            credentials[key].provider = owner
-        self._credentials = credentials
+    def provider_view(self, provider: Provider, now_s: float) -> ProviderView:
+        """Show one provider of the current table. Costs time in its targets."""
+        layout = self._layout
+        measured = self._providers.get(provider.name) or _IDLE
+        credential = self._credentials.get(layout.credential_keys[provider.name])
+        return ProviderView(
+            name=provider.name,
+            type=provider.type,
+            base_url=provider.base_url,
+            suspended=provider.suspend,
+            healthy=measured.health.healthy,
+            health_detail=measured.health.detail,
+            in_flight=measured.in_flight,
+            max_in_flight=provider.max_in_flight,
+            credential_open_in_s=credential.breaker.open_in_s(now_s) if credential else None,
+            targets=[
+                self._target_view(target, provider, now_s)
+                for target in layout.targets[provider.name]
+            ],
+        )
 
-    def _install_targets(
-        self, table: Table, keys: dict[str, str]
-    ) -> list[tuple[Target, StateName, StateName]]:
-        """Keep, make and forget target states; return those whose mode changes what people see."""
-        states: dict[str, TargetState] = {}
-        changes = []
-        for route in table.routes.values():
-            for target in route.targets:
-                provider = table.providers.get(target.provider)
-                if provider is None or target.key in states:
-                    continue
-                policy = provider.breaker
-                state = self._targets.get(target.key)
-                if state is None:
-                    state = TargetState(
-                        breaker=Breaker(policy),
-                        mode=policy.mode,
-                        credential=self._credentials[keys[provider.name]],
-                    )
-                elif state.mode is not policy.mode:
-                    breaker_state = state.breaker.state
-                    before = state_name(breaker_state, state.mode)
-                    changes.append((target, before, state_name(breaker_state, policy.mode)))
-                state.breaker.policy = policy
-                state.mode = policy.mode
-                states[target.key] = state
-        self._targets = states
-        return changes
+    def circuit(self, target: Target, now_s: float) -> Circuit | None:
+        """Tell whether a target of the current table is used and closed, None if it is in no route.
 
-    def _install_providers(self, table: Table, keys: dict[str, str]) -> None:
-        targets: dict[str, dict[str, Target]] = {name: {} for name in keys}
-        for route in table.routes.values():
-            for target in route.targets:
-                if target.provider in targets:
-                    targets[target.provider].setdefault(target.key, target)
-        providers = {}
+        What `view` tells at length, for one target, of its provider's probes and credential, too.
+        """
+        layout = self._layout
+        provider = layout.table.providers.get(target.provider)
+        if provider is None or target.key not in layout.places:
+            return None
+        measured = self._providers.get(provider.name)
+        credential = self._credentials.get(layout.credential_keys[provider.name])
+        state = self._targets.get(target.key)
+        stored = BreakerState.CLOSED if state is None else state.breaker.state_at(now_s)
+        return Circuit(
+            used=state is not None and bool(state.successes or state.failures),
+            closed=(
+                state_name(stored, provider.breaker.mode) in _PASSING
+                and (measured is None or measured.health.healthy is not False)
+                and (credential is None or credential.breaker.open_in_s(now_s) is None)
+            ),
+        )
+
+    def _install_credentials(self, layout: Layout) -> None:
+        kept = {}
+        for key, state in self._credentials.items():
+            owner = layout.owners.get(key)
+            if owner is not None:
+                state.provider = owner
+                kept[key] = state
+        self._credentials = kept
+
+    def _install_targets(self, layout: Layout) -> None:
+        kept = {}
+        for key, state in self._targets.items():
+            place = layout.places.get(key)
+            if place is not None:
+                state.breaker.policy = place.policy
+                state.mode = place.policy.mode
+                kept[key] = state
+        self._targets = kept
+
+    def _install_providers(self, layout: Layout) -> None:
+        kept = {}
         for name, state in self._providers.items():
-            if state.in_flight and name not in table.providers:
+            provider = layout.table.providers.get(name)
+            if provider is None:
                 state.health = ProbeHealth()
-                providers[name] = state
-        for name, provider in table.providers.items():
-            state = self._providers.get(name) or ProviderState(credential_key=keys[name])
-            if state.credential_key != keys[name] or provider.health_check.interval_s <= 0:
-                state.credential_key = keys[name]
+                if state.in_flight:
+                    kept[name] = state
+                continue
+            key = layout.credential_keys[name]
+            if state.credential_key != key or provider.health_check.interval_s <= 0:
+                state.credential_key = key
                 state.health = ProbeHealth()
-            state.targets = tuple(targets[name].values())
-            providers[name] = state
-        self._providers = providers
+            kept[name] = state
+        self._providers = kept
 
     def _find(self, target: Target, table: Table) -> tuple[Provider, TargetState] | None:
         provider = table.providers.get(target.provider)
         if provider is None:
             return None
+        layout = self._layout
+        if table is not layout.table and provider.target_key(target.model) != target.key:
+            return None
         state = self._targets.get(target.key)
-        if table is not self._table:
-            if provider.target_key(target.model) != target.key:
+        if state is None:
+            place = layout.places.get(target.key)
+            if place is not None:
+                state = self._targets[target.key] = TargetState(
+                    breaker=Breaker(place.policy),
+                    mode=place.policy.mode,
+                    credential=self._credential(place.credential_key),
+                )
+            elif table is layout.table:
                 return None
-            state = state or self._forgotten(provider)
-        return None if state is None else (provider, state)
+            else:
+                state = self._forgotten(provider)
+        return provider, state
 
     def _forgotten(self, provider: Provider) -> TargetState:
+        """Make a state that nobody else sees; its credential may still be in use."""
         key = provider.credential_key
-        credential = self._credentials.get(key)
+        known = key in self._layout.owners
         return TargetState(
             breaker=Breaker(provider.breaker),
             mode=provider.breaker.mode,
-            credential=credential or CredentialState(key=key, provider=provider.name),
+            credential=(
+                self._credential(key) if known else CredentialState(key=key, provider=provider.name)
+            ),
         )
+
+    def _credential(self, key: str) -> CredentialState:
+        """Return the state of a credential of the current table."""
+        state = self._credentials.get(key)
+        if state is None:
+            state = CredentialState(key=key, provider=self._layout.owners[key])
+            self._credentials[key] = state
+        return state
+
+    def _measured(self, provider: Provider) -> ProviderState:
+        """Return the state of a provider, of the current table or of one before it."""
+        state = self._providers.get(provider.name)
+        if state is None:
+            key = self._layout.credential_keys.get(provider.name) or provider.credential_key
+            state = self._providers[provider.name] = ProviderState(credential_key=key)
+        return state
 
     def _refusal(self, provider: Provider, state: TargetState, now_s: float) -> Refusal | None:
         # What lasts longest is told first: a suspended provider is not worth waiting for.
@@ -320,10 +383,7 @@ class LiveTable:
         return None
 
     def _take(self, target: Target, provider: Provider, state: TargetState, now_s: float) -> Permit:
-        measured = self._providers.get(provider.name)
-        if measured is None:
-            measured = ProviderState(credential_key=provider.credential_key)
-            self._providers[provider.name] = measured
+        measured = self._measured(provider)
         measured.in_flight += 1
         measured.last_used_s = now_s
         state.in_flight += 1
@@ -351,7 +411,7 @@ class LiveTable:
         permit.target_state.in_flight -= 1
         measured = permit.provider_state
         measured.in_flight -= 1
-        if not measured.in_flight and permit.provider not in self._table.providers:
+        if not measured.in_flight and permit.provider not in self.table.providers:
             del self._providers[permit.provider]
 
     def _announce_target(self, permit: Permit, before: BreakerState, now_s: float) -> None:
@@ -396,23 +456,16 @@ class LiveTable:
         for listener in self._listeners:
             listener(transition)
 
-    def _provider_view(self, provider: Provider, now_s: float) -> ProviderView:
-        measured = self._providers[provider.name]
-        credential = self._credentials[measured.credential_key]
-        return ProviderView(
-            name=provider.name,
-            type=provider.type,
-            base_url=provider.base_url,
-            suspended=provider.suspend,
-            healthy=measured.health.healthy,
-            health_detail=measured.health.detail,
-            in_flight=measured.in_flight,
-            max_in_flight=provider.max_in_flight,
-            credential_open_in_s=credential.breaker.open_in_s(now_s),
-            targets=[self._target_view(target, now_s) for target in measured.targets],
-        )
-
-    def _target_view(self, target: Target, now_s: float) -> TargetView:
-        refusal = self.refusal(target, self._table, now_s)
-        mode = self._table.providers[target.provider].breaker.mode
-        return self._targets[target.key].view(target, mode, refusal, now_s)
+    def _target_view(self, target: Target, provider: Provider, now_s: float) -> TargetView:
+        state = self._targets.get(target.key)
+        if state is None:
+            # Looked at, but not kept: to look at a table must not fill the memory.
+            key = self._layout.credential_keys[provider.name]
+            credential = self._credentials.get(key)
+            state = TargetState(
+                breaker=Breaker(provider.breaker),
+                mode=provider.breaker.mode,
+                credential=credential or CredentialState(key=key, provider=provider.name),
+            )
+        refusal = self._refusal(provider, state, now_s)
+        return state.view(target, provider.breaker.mode, refusal, now_s)
