@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from aiohttp.web_request import BaseRequest
 
-from dataplane import codec
+from dataplane import codec, rows
 from dataplane.answer import Answer
 from dataplane.headers import SERVER
 from dataplane.provider import Feature
@@ -25,7 +26,8 @@ _JSON = {"server": SERVER, "content-type": "application/json"}
 class Views:
     """What the admin port shows; each is asked when a request comes.
 
-    ready: empty if requests can be served, else why not. status, table: the documents.
+    ready: empty if requests can be served, else why not. status: the document, for `rows.encode`.
+    table: the document, as bytes; called in another thread.
     explain: the document for a model and the features it needs, None if no route takes it.
     """
 
@@ -55,9 +57,10 @@ class AdminPort:
                 why = self._views.ready()
                 return Answer(503 if why else 200, _TEXT, f"{why or 'ok'}\n".encode())
             case "/status":
-                return _document(self._views.status())
+                return Answer(200, _JSON, await rows.encode(self._views.status()) + b"\n")
             case "/table":
-                return Answer(200, _JSON, self._views.table())
+                # Bytes of a table that never changes: another thread may make them.
+                return Answer(200, _JSON, await asyncio.to_thread(self._views.table))
             case "/capabilities":
                 return _document(self._views.capabilities())
             case "/explain":

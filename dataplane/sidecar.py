@@ -220,7 +220,7 @@ class Sidecar:
             "tableVersion": table.version,
             **self._more_status(),
             "providers": status.providers(
-                table, self._live.view(self._clock()), self._credential, self._metrics.view
+                self._live, self._clock(), self._credential, self._metrics.view
             ),
             "routes": status.routes(table),
             "requests": self._recent.counts(),

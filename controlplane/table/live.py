@@ -25,7 +25,8 @@ nothing. So an install takes time in what was measured, if the rest was found be
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from controlplane.table.breaker import Breaker, BreakerState
 from controlplane.table.health import ProbeHealth
@@ -236,13 +237,19 @@ class LiveTable:
 
     def view(self, now_s: float) -> Sequence[ProviderView]:
         """Show all providers of the current table, in its order. Costs time in the whole table."""
-        return [self.provider_view(provider, now_s) for provider in self.table.providers.values()]
+        return [
+            replace(
+                self.provider_view(provider, now_s),
+                targets=tuple(self.target_views(provider.name, now_s)),
+            )
+            for provider in self.table.providers.values()
+        ]
 
     def provider_view(self, provider: Provider, now_s: float) -> ProviderView:
-        """Show one provider of the current table. Costs time in its targets."""
-        layout = self._layout
+        """Show one provider of the current table, without its targets; see `target_views`."""
         measured = self._providers.get(provider.name) or _IDLE
-        credential = self._credentials.get(layout.credential_keys[provider.name])
+        key = self._layout.credential_keys.get(provider.name, "")
+        credential = self._credentials.get(key)
         return ProviderView(
             name=provider.name,
             type=provider.type,
@@ -253,11 +260,34 @@ class LiveTable:
             in_flight=measured.in_flight,
             max_in_flight=provider.max_in_flight,
             credential_open_in_s=credential.breaker.open_in_s(now_s) if credential else None,
-            targets=[
-                self._target_view(target, provider, now_s)
-                for target in layout.targets[provider.name]
-            ],
+            targets=(),
         )
+
+    def target_views(self, provider: str, now_s: float) -> Iterator[TargetView]:
+        """Show the targets of a provider, one by one, each as it is when it is its turn."""
+        for target in self._layout.targets.get(provider, ()):
+            view = self.target_view(target, now_s)
+            if view is not None:
+                yield view
+
+    def target_view(self, target: Target, now_s: float) -> TargetView | None:
+        """Show one target, None if the current table has it not."""
+        layout = self._layout
+        provider = layout.table.providers.get(target.provider)
+        if provider is None or target.key not in layout.places:
+            return None
+        state = self._targets.get(target.key)
+        if state is None:
+            # Looked at, but not kept: to look at a table must not fill the memory.
+            key = layout.credential_keys[provider.name]
+            credential = self._credentials.get(key)
+            state = TargetState(
+                breaker=Breaker(provider.breaker),
+                mode=provider.breaker.mode,
+                credential=credential or CredentialState(key=key, provider=provider.name),
+            )
+        refusal = self._refusal(provider, state, now_s)
+        return state.view(target, provider.breaker.mode, refusal, now_s)
 
     def circuit(self, target: Target, now_s: float) -> Circuit | None:
         """Tell whether a target of the current table is used and closed, None if it is in no route.
@@ -455,17 +485,3 @@ class LiveTable:
     def _announce(self, transition: Transition) -> None:
         for listener in self._listeners:
             listener(transition)
-
-    def _target_view(self, target: Target, provider: Provider, now_s: float) -> TargetView:
-        state = self._targets.get(target.key)
-        if state is None:
-            # Looked at, but not kept: to look at a table must not fill the memory.
-            key = self._layout.credential_keys[provider.name]
-            credential = self._credentials.get(key)
-            state = TargetState(
-                breaker=Breaker(provider.breaker),
-                mode=provider.breaker.mode,
-                credential=credential or CredentialState(key=key, provider=provider.name),
-            )
-        refusal = self._refusal(provider, state, now_s)
-        return state.view(target, provider.breaker.mode, refusal, now_s)

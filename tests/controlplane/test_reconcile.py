@@ -253,7 +253,8 @@ async def test_a_bad_document_leaves_the_last_good_one_in_force() -> None:
         assert 1 == len(loop.installed)
         assert ["LLMProvider/a"] == [problem.object for problem in status.problems]
         told = {
-            str(item.key): {c.type: c.status for c in item.conditions} for item in status.objects
+            str(item.key): {c.type: c.status for c in item.conditions}
+            for item in loop.reconciler.objects()
         }
         assert "False" == told["LLMProvider/a"]["Ready"]
         assert "True" == told["LLMRoute/r"]["Ready"]
@@ -275,7 +276,7 @@ async def test_losing_most_providers_at_once_is_held_and_then_believed() -> None
         assert "3 of 4 providers are gone" in loop.reconciler.status().braked
         told = {
             item.key.name: [c.type for c in item.conditions if c.type == "Reconciling"]
-            for item in loop.reconciler.status().objects
+            for item in loop.reconciler.objects()
         }
         assert {
             "a": [],
@@ -345,7 +346,9 @@ async def test_a_table_from_the_disk_serves_until_the_source_is_back(tmp_path: P
         assert loop.reconciler.ready.is_set()
         assert status.started_from_disk
         assert ("missing", "there is nothing") == (status.source.state, status.source.detail)
-        assert ["LLMProvider/a", "LLMRoute/r"] == sorted(str(item.key) for item in status.objects)
+        assert ["LLMProvider/a", "LLMRoute/r"] == sorted(
+            str(item.key) for item in loop.reconciler.objects()
+        )
 
         await loop.say(result(FILES))
         assert first == loop.live.table, "the same content is not installed again"
@@ -467,7 +470,7 @@ async def test_an_open_breaker_shows_as_unhealthy_and_stays_ready() -> None:
 
         told = {
             str(item.key): {c.type: f"{c.status}/{c.reason}" for c in item.conditions}
-            for item in loop.reconciler.status().objects
+            for item in loop.reconciler.objects()
         }
 
         for name in ("LLMProvider/a", "LLMRoute/r"):
