@@ -162,14 +162,16 @@ class Gateway:
             self.started_s = at_s - process.started_s
             yield process
 
-    def rename_model(self, number: int) -> str:
-        """Give the last route another model name, in a new file that is renamed over the old one."""
+    def write_aside(self, number: int) -> tuple[str, Path, Path]:
+        """Write the last file anew, with another model name; a rename brings it in.
+
+        Returns the model's name, the file as written, and its place.
+        """
         name = f"moved-{number}"
         file, documents = self._last_file(name)
         new = file.with_suffix(".new")
         new.write_text("---\n".join(documents))
-        new.rename(file)
-        return name
+        return name, new, file
 
     def late_ms(self, from_s: float, to_s: float) -> float:
         """Return the longest time that the loop was held between two moments, 0 below 2 ms."""
@@ -275,11 +277,12 @@ async def _get(port: int, path: str) -> bytes:
 
 def _unchunked(body: bytes) -> bytes:
     parts = []
-    while body:
-        size, _, body = body.partition(b"\r\n")
-        length = int(size, 16)
-        parts.append(body[:length])
-        body = body[length + 2 :]
+    at = 0
+    while at < len(body):
+        end = body.index(b"\r\n", at)
+        length = int(body[at:end], 16)
+        parts.append(body[end + 2 : end + 2 + length])
+        at = end + 2 + length + 2
     return b"".join(parts)
 
 
@@ -319,9 +322,7 @@ async def _observe(gateway: Gateway, rounds: int, first: int) -> None:
         from_s = time.monotonic()
         body = await _get(gateway.admin, path)
         took_s = time.monotonic() - from_s
-        return Reading(
-            took_ms=took_s * 1000, megabytes=len(body) / 1e6, stall=await stall(from_s)
-        )
+        return Reading(took_ms=took_s * 1000, megabytes=len(body) / 1e6, stall=await stall(from_s))
 
     await asyncio.sleep(0.5)
     for number in range(first, first + rounds):
@@ -329,9 +330,10 @@ async def _observe(gateway: Gateway, rounds: int, first: int) -> None:
         await asyncio.sleep(0.5)
         case.quiet.append(await stall(from_s))
         generation = json.loads(await _get(gateway.admin, "/status"))["generation"]
+        model, new, place = gateway.write_aside(number)
         await asyncio.sleep(0.3)
         from_s = time.monotonic()
-        model = gateway.rename_model(number)
+        new.rename(place)
         await _until_live(gateway.port, model)
         live_s = time.monotonic() - from_s
         await asyncio.sleep(0.5)  # what follows the install: the disk, the log
@@ -377,9 +379,12 @@ def measure(
         upstream = stack.enter_context(
             Process(command, log=folder / "upstream.log", environ=dict(os.environ))
         )
-        if first_answer(
-            upstream_port, chat_request(256), timeout_s=_START_S, alive=upstream.is_alive
-        ) is None:
+        if (
+            first_answer(
+                upstream_port, chat_request(256), timeout_s=_START_S, alive=upstream.is_alive
+            )
+            is None
+        ):
             raise BenchError(f"no upstream; it wrote:\n{upstream.last_words()}")
         for objects in plan.objects:
             for layout in plan.layouts:
@@ -460,26 +465,7 @@ def report(cases: Sequence[Case], cost_us: Mapping[int, Sequence[float]], plan: 
         "/status ms",
         "/status MB",
     ]
-    rows = [heads]
-    for case in cases:
-        rows.append(
-            [
-                str(case.objects),
-                case.layout,
-                f"{case.start_s:.2f}",
-                f"{case.warm_s:.2f}",
-                f"{case.rss_mb:.1f}",
-                f"{case.grown_mb:.1f}",
-                _spread([change.live_ms for change in case.changes]),
-                _spread([change.told_ms for change in case.changes]),
-                _stalls(case.quiet),
-                _stalls([change.stall for change in case.changes]),
-                _stalls([reading.stall for reading in case.status]),
-                _stalls([reading.stall for reading in case.explain]),
-                _spread([reading.took_ms for reading in case.status]),
-                f"{case.status[-1].megabytes:.2f}",
-            ]
-        )
+    rows = [heads, *(_row(case) for case in cases)]
     small, large = min(cost_us), max(cost_us)
     ratios = [b / a for a, b in zip(cost_us[small], cost_us[large], strict=True)]
     return "\n".join(
@@ -489,12 +475,30 @@ def report(cases: Sequence[Case], cost_us: Mapping[int, Sequence[float]], plan: 
             *_columns(rows),
             "",
             "live: from the rename to the first answer. told: /status read after that.",
-            f"CPU for a request, {small} objects: {statistics.median(cost_us[small]):.0f} us;"
-            f" {large} objects: {statistics.median(cost_us[large]):.0f} us;"
-            f" ratio in turns: {statistics.median(ratios):.3f}"
-            f" ({min(ratios):.3f}-{max(ratios):.3f})",
+            f"CPU for a request, us: {statistics.median(cost_us[small]):.0f} ({small} objects),",
+            f"{statistics.median(cost_us[large]):.0f} ({large} objects); ratio in turns:",
+            f"{statistics.median(ratios):.3f} ({min(ratios):.3f}-{max(ratios):.3f})",
         ]
     )
+
+
+def _row(case: Case) -> list[str]:
+    return [
+        str(case.objects),
+        case.layout,
+        f"{case.start_s:.2f}",
+        f"{case.warm_s:.2f}",
+        f"{case.rss_mb:.1f}",
+        f"{case.grown_mb:.1f}",
+        _spread([change.live_ms for change in case.changes]),
+        _spread([change.told_ms for change in case.changes]),
+        _stalls(case.quiet),
+        _stalls([change.stall for change in case.changes]),
+        _stalls([reading.stall for reading in case.status]),
+        _stalls([reading.stall for reading in case.explain]),
+        _spread([reading.took_ms for reading in case.status]),
+        f"{case.status[-1].megabytes:.2f}",
+    ]
 
 
 def _spread(values: Sequence[float]) -> str:

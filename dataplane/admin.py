@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp.web_request import BaseRequest
 
 from dataplane import codec, rows
-from dataplane.answer import Answer
+from dataplane.answer import Answer, StreamAnswer
 from dataplane.headers import SERVER
 from dataplane.provider import Feature
 from dataplane.recent import KEPT, RecentRequests
@@ -46,7 +46,7 @@ class AdminPort:
         """Keep the views."""
         self._views = views
 
-    async def handle(self, request: BaseRequest) -> Answer:
+    async def handle(self, request: BaseRequest) -> Answer | StreamAnswer:
         """Answer one request."""
         if request.method not in ("GET", "HEAD"):
             return _error(405, "the admin API is read-only: use GET", {"allow": "GET"})
@@ -57,7 +57,7 @@ class AdminPort:
                 why = self._views.ready()
                 return Answer(503 if why else 200, _TEXT, f"{why or 'ok'}\n".encode())
             case "/status":
-                return Answer(200, _JSON, await rows.encode(self._views.status()) + b"\n")
+                return await _written(request, self._views.status())
             case "/table":
                 # Bytes of a table that never changes: another thread may make them.
                 return Answer(200, _JSON, await asyncio.to_thread(self._views.table))
@@ -97,11 +97,23 @@ class ProbePort:
         """Answer as the admin port does."""
         self._admin = admin
 
-    async def handle(self, request: BaseRequest) -> Answer:
+    async def handle(self, request: BaseRequest) -> Answer | StreamAnswer:
         """Answer one request."""
         if request.path in ("/livez", "/readyz"):
             return await self._admin.handle(request)
         return _error(404, "this port serves /livez and /readyz only")
+
+
+async def _written(request: BaseRequest, document: Mapping[str, Any]) -> Answer | StreamAnswer:
+    """Answer with a document of any length, a chunk at a time, as fast as the caller reads."""
+    chunks = rows.encode(document)
+    if request.method == "HEAD":
+        return Answer(200, _JSON, b"".join([chunk async for chunk in chunks]))
+    answer = StreamAnswer(_JSON)
+    await answer.prepare(request)
+    async for chunk in chunks:
+        await answer.write(chunk)
+    return answer
 
 
 def _document(value: object) -> Answer:

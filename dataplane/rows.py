@@ -1,19 +1,20 @@
 """JSON documents with long lists, made and encoded a piece at a time.
 
-A list of ten thousand rows takes a second to make. `Rows` marks such a list in a document, at any
-depth; `encode` makes its rows one by one, and lets others run every few of them. What the rows are
-made from may change between two of them: each is right by itself.
+A list of ten thousand rows takes a second to make. `Rows` marks such a list, as a value of the
+document or of a row; `encode` makes its rows one by one, and lets others run every few of them. What
+the rows are made from may change between two of them: each is right by itself.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import Any
 
 from dataplane import codec
 
-_PAUSE_PIECES = 48
+_PAUSE_PIECES = 16
+_CHUNK_BYTES = 48 * 1024
 
 
 class Rows:
@@ -26,14 +27,22 @@ class Rows:
         self.items = items
 
 
-async def encode(document: Mapping[str, Any]) -> bytes:
-    """Encode a document that may hold Rows, a row to a line, with pauses for others between."""
-    pieces = []
+async def encode(document: Mapping[str, Any]) -> AsyncIterator[bytes]:
+    """Encode a document that may hold Rows, a row to a line, in chunks of some ten kilobytes.
+
+    Others run between two chunks, and several times in each. The last one ends with a line end.
+    """
+    pieces: list[bytes] = []
+    size = 0
     for number, piece in enumerate(_pieces(document, "\n"), start=1):
         pieces.append(piece)
+        size += len(piece)
+        if size >= _CHUNK_BYTES:
+            yield b"".join(pieces)
+            pieces, size = [], 0
         if number % _PAUSE_PIECES == 0:
             await asyncio.sleep(0)
-    return b"".join(pieces)
+    yield b"".join(pieces) + b"\n"
 
 
 def _pieces(value: Any, line: str) -> Iterator[bytes]:

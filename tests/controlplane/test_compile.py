@@ -415,7 +415,7 @@ def test_a_document_is_looked_at_once() -> None:
 
     second = compile_table(documents, first.good)
 
-    assert first.good.memory.checked["a.yaml", 1] is second.good.checked["a.yaml", 1]
+    assert first.good.memory.checked["a.yaml", 1] is second.good.memory.checked["a.yaml", 1]
 
 
 MANY = {
