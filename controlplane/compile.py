@@ -132,7 +132,7 @@ class _Compilation:
                 continue
             earlier = self._previous.providers.get(key.name)
             settled = self._previous.memory.providers.get(key.name)
-            if settled and settled.checked is checked and settled.kept is earlier:
+            if settled and settled.checked is checked:
                 self._settle_provider(settled)
                 continue
             in_force = InForce.NONE
@@ -227,7 +227,6 @@ class _Compilation:
         if (
             settled is None
             or settled.checked is not checked
-            or settled.kept is not self._previous.routes.get(name)
             or not all(map(self._is_as_before, settled.needs))
             or not self._claims.claim_all(settled.value.models, checked)
         ):

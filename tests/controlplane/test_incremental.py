@@ -21,8 +21,8 @@ from controlplane.table.outcome import Outcome, OutcomeKind
 from controlplane.table.permit import Permit
 from tests.controlplane.texts import compiled, joined, provider, read, read_all, route
 
-FILES = ("a.yaml", "b.yaml", "dir/c.yaml", "dir/d.yaml")
-DOCUMENTS = (
+FILES = ("a.yaml", "dir/b.yaml", "c.yaml", "dir/d.yaml", "e.yaml")
+PROVIDERS = (
     provider("p"),
     provider("p", "baseUrl: http://localhost:1"),
     provider("p", "circuitBreaker: {mode: ForceOpen}, labels: {x: y}"),
@@ -30,6 +30,8 @@ DOCUMENTS = (
     provider("q", "labels: {x: y}"),
     provider("q").replace("name: q", "name: q, namespace: other"),
     provider("q", "models: [{name: m, price: {input: 1, output: 2}}]"),
+)
+ROUTES = (
     route("r", ["m", "n*"], ["p/m", "q/m"]),
     route("r", ["m"], ["q/m", "p/x"], "strategy: LowestCost"),
     route("r", ["m"], ["nobody/m"]),
@@ -37,6 +39,8 @@ DOCUMENTS = (
     route("s", ["m", "s"], ["p/m", "q/m"], "requires: {labels: {x: y}}"),
     route("s", ["s", "*"], ["p/m"]).replace("name: s", "name: s, namespace: other"),
     route("t", ["n*", "*"], ["q/t"]),
+)
+OTHERS = (
     "kind: LLMProvider\n",
     "kind: Pod\napiVersion: v1\n",
     "just text\n",
@@ -68,17 +72,36 @@ class Edits(RuleBasedStateMachine):
         self.result = compile_table([])
         self.anew = self.result
 
-    @rule(file=st.sampled_from(FILES), documents=st.lists(st.sampled_from(DOCUMENTS), max_size=4))
+    @rule(
+        file=st.sampled_from(FILES[:2]),
+        documents=st.lists(st.sampled_from(PROVIDERS), min_size=1, max_size=2),
+    )
+    def write_providers(self, file: str, documents: list[str]) -> None:
+        self.write(file, documents)
+
+    @rule(
+        file=st.sampled_from(FILES[2:4]),
+        documents=st.lists(st.sampled_from(ROUTES), min_size=1, max_size=3),
+    )
+    def write_routes(self, file: str, documents: list[str]) -> None:
+        self.write(file, documents)
+
+    @rule(documents=st.lists(st.sampled_from((*PROVIDERS, *ROUTES, *OTHERS)), max_size=4))
+    def write_anything(self, documents: list[str]) -> None:
+        self.write("e.yaml", documents)
+
     def write(self, file: str, documents: list[str]) -> None:
         text = joined(*documents)
         if self.texts.get(file) != text:
             self.texts[file] = text
             self.documents[file] = read(text, file)
+        self.compile()
 
     @rule(file=st.sampled_from(FILES))
     def delete(self, file: str) -> None:
         self.texts.pop(file, None)
         self.documents.pop(file, None)
+        self.compile()
 
     @rule(unreadable=st.sets(st.sampled_from((*FILES, "dir")), max_size=2), keep=st.booleans())
     def lose_sight(self, unreadable: set[str], keep: bool) -> None:
@@ -96,6 +119,10 @@ class Edits(RuleBasedStateMachine):
                     self.live.record(permit, Outcome(kind=kind, latency_s=0.1), self.now_s)
 
     @rule()
+    def read_again(self) -> None:
+        """Nothing has changed, or another look shows what could not be seen."""
+        self.compile()
+
     def compile(self) -> None:
         before = self.result.good
         self.now_s += 1.0
@@ -148,7 +175,7 @@ class Edits(RuleBasedStateMachine):
         ]
 
 
-Edits.TestCase.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+Edits.TestCase.settings = settings(max_examples=150, stateful_step_count=25, deadline=None)
 TestEdits = Edits.TestCase
 
 
