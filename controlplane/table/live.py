@@ -28,9 +28,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from controlplane.table.breaker import Breaker, BreakerState
-from controlplane.table.health import ProbeHealth
-from controlplane.table.layout import EMPTY_LAYOUT, Layout, Prepared, prepare
+from controlplane.table.breaker import BreakerState
+from controlplane.table.layout import Layout, Prepared, prepare
+from controlplane.table.measured import Measured
 from controlplane.table.outcome import Outcome, Refusal, SkipReason
 from controlplane.table.permit import NO_EPOCH, VERDICTS, Permit, learn
 from controlplane.table.schema import (
@@ -75,22 +75,19 @@ class LiveTable:
 
     def __init__(self, *, random: Callable[[], float]) -> None:
         self._random = random
-        self._layout = EMPTY_LAYOUT
-        self._targets: dict[str, TargetState] = {}
-        self._credentials: dict[str, CredentialState] = {}
-        self._providers: dict[str, ProviderState] = {}
+        self._measured = Measured()
         self._turns: dict[str, int] = {}
         self._listeners: list[Callable[[Transition], None]] = []
 
     @property
     def table(self) -> Table:
         """The current table; EMPTY_TABLE before the first install."""
-        return self._layout.table
+        return self._measured.layout.table
 
     @property
     def layout(self) -> Layout:
         """The identities of the current table."""
-        return self._layout
+        return self._measured.layout
 
     def subscribe(self, listener: Callable[[Transition], None]) -> None:
         """Call `listener` with each transition from now on, at once, after the state has changed."""
@@ -101,15 +98,12 @@ class LiveTable:
 
         prepared: of this table, over the current layout; without it that is done here.
         """
-        if prepared is None or prepared.before is not self._layout:
-            prepared = prepare(table, self._layout)
-        layout = self._layout = prepared.after
-        self._install_credentials(layout)
-        self._install_targets(layout)
-        self._install_providers(layout)
+        if prepared is None or prepared.before is not self.layout:
+            prepared = prepare(table, self.layout)
+        self._measured.install(prepared.after)
         self._turns = {name: turn for name, turn in self._turns.items() if name in table.routes}
         for move in prepared.moves:
-            state = self._targets.get(move.target.key)
+            state = self._measured.targets.get(move.target.key)
             breaker = BreakerState.CLOSED if state is None else state.breaker.state
             self._announce(
                 Transition(
@@ -133,7 +127,7 @@ class LiveTable:
             self._turns[route.name] = turn + 1
         scene = Scene(
             providers=table.providers,
-            gauges=self._targets,
+            gauges=self._measured.targets,
             turn=turn,
             now_s=now_s,
             random=self._random,
@@ -145,7 +139,7 @@ class LiveTable:
 
         Never RAMPING_UP: that is drawn by lot when a call is admitted.
         """
-        found = self._find(target, table)
+        found = self._measured.find(target, table)
         if found is None:
             return _NOT_AVAILABLE
         provider, state = found
@@ -158,7 +152,7 @@ class LiveTable:
 
         last_resort: no other target is left, so a ramp-up does not draw lots and lets it through.
         """
-        found = self._find(target, table)
+        found = self._measured.find(target, table)
         if found is None:
             return _NOT_AVAILABLE
         provider, state = found
@@ -218,18 +212,18 @@ class LiveTable:
         """
         configured = self.table.providers.get(provider)
         if configured is not None:
-            self._measured(configured).health.probed(
+            self._measured.provider(configured).health.probed(
                 reachable=reachable, detail=detail, check=configured.health_check
             )
 
     def last_used_s(self, provider: str) -> float | None:
         """Return when a call to the provider was last admitted, None if never."""
-        state = self._providers.get(provider)
+        state = self._measured.providers.get(provider)
         return None if state is None else state.last_used_s
 
     def credential_changed(self, credential_key: str, now_s: float) -> None:
         """Close the credential's breaker: its secret is another. Unknown keys are left alone."""
-        credential = self._credentials.get(credential_key)
+        credential = self._measured.credentials.get(credential_key)
         if credential is not None:
             before = credential.breaker.state
             credential.breaker.changed()
@@ -240,24 +234,23 @@ class LiveTable:
         return [
             replace(
                 self.provider_view(provider, now_s),
-                targets=tuple(self.target_views(provider.name, now_s)),
+                targets=list(self.target_views(provider.name, now_s)),
             )
             for provider in self.table.providers.values()
         ]
 
     def provider_view(self, provider: Provider, now_s: float) -> ProviderView:
         """Show one provider of the current table, without its targets; see `target_views`."""
-        measured = self._providers.get(provider.name) or _IDLE
-        key = self._layout.credential_keys.get(provider.name, "")
-        credential = self._credentials.get(key)
+        state = self._measured.providers.get(provider.name) or _IDLE
+        credential = self._measured.credential_of(provider.name)
         return ProviderView(
             name=provider.name,
             type=provider.type,
             base_url=provider.base_url,
             suspended=provider.suspend,
-            healthy=measured.health.healthy,
-            health_detail=measured.health.detail,
-            in_flight=measured.in_flight,
+            healthy=state.health.healthy,
+            health_detail=state.health.detail,
+            in_flight=state.in_flight,
             max_in_flight=provider.max_in_flight,
             credential_open_in_s=credential.breaker.open_in_s(now_s) if credential else None,
             targets=(),
@@ -265,27 +258,17 @@ class LiveTable:
 
     def target_views(self, provider: str, now_s: float) -> Iterator[TargetView]:
         """Show the targets of a provider, one by one, each as it is when it is its turn."""
-        for target in self._layout.targets.get(provider, ()):
+        for target in self._measured.layout.targets.get(provider, ()):
             view = self.target_view(target, now_s)
             if view is not None:
                 yield view
 
     def target_view(self, target: Target, now_s: float) -> TargetView | None:
         """Show one target, None if the current table has it not."""
-        layout = self._layout
-        provider = layout.table.providers.get(target.provider)
-        if provider is None or target.key not in layout.places:
+        found = self._measured.glimpse(target)
+        if found is None:
             return None
-        state = self._targets.get(target.key)
-        if state is None:
-            # Looked at, but not kept: to look at a table must not fill the memory.
-            key = layout.credential_keys[provider.name]
-            credential = self._credentials.get(key)
-            state = TargetState(
-                breaker=Breaker(provider.breaker),
-                mode=provider.breaker.mode,
-                credential=credential or CredentialState(key=key, provider=provider.name),
-            )
+        provider, state = found
         refusal = self._refusal(provider, state, now_s)
         return state.view(target, provider.breaker.mode, refusal, now_s)
 
@@ -294,113 +277,26 @@ class LiveTable:
 
         What `view` tells at length, for one target, of its provider's probes and credential, too.
         """
-        layout = self._layout
-        provider = layout.table.providers.get(target.provider)
-        if provider is None or target.key not in layout.places:
+        found = self._measured.glimpse(target)
+        if found is None:
             return None
-        measured = self._providers.get(provider.name)
-        credential = self._credentials.get(layout.credential_keys[provider.name])
-        state = self._targets.get(target.key)
-        stored = BreakerState.CLOSED if state is None else state.breaker.state_at(now_s)
+        provider, state = found
+        measured = self._measured.providers.get(provider.name)
+        breaker = state_name(state.breaker.state_at(now_s), provider.breaker.mode)
         return Circuit(
-            used=state is not None and bool(state.successes or state.failures),
+            used=bool(state.successes or state.failures),
             closed=(
-                state_name(stored, provider.breaker.mode) in _PASSING
+                breaker in _PASSING
                 and (measured is None or measured.health.healthy is not False)
-                and (credential is None or credential.breaker.open_in_s(now_s) is None)
+                and state.credential.breaker.open_in_s(now_s) is None
             ),
         )
-
-    def _install_credentials(self, layout: Layout) -> None:
-        kept = {}
-        for key, state in self._credentials.items():
-            owner = layout.owners.get(key)
-            if owner is not None:
-                state.provider = owner
-                kept[key] = state
-        self._credentials = kept
-
-    def _install_targets(self, layout: Layout) -> None:
-        kept = {}
-        for key, state in self._targets.items():
-            place = layout.places.get(key)
-            if place is not None:
-                state.breaker.policy = place.policy
-                state.mode = place.policy.mode
-                kept[key] = state
-        self._targets = kept
-
-    def _install_providers(self, layout: Layout) -> None:
-        kept = {}
-        for name, state in self._providers.items():
-            provider = layout.table.providers.get(name)
-            if provider is None:
-                state.health = ProbeHealth()
-                if state.in_flight:
-                    kept[name] = state
-                continue
-            key = layout.credential_keys[name]
-            if state.credential_key != key or provider.health_check.interval_s <= 0:
-                state.credential_key = key
-                state.health = ProbeHealth()
-            kept[name] = state
-        self._providers = kept
-
-    def _find(self, target: Target, table: Table) -> tuple[Provider, TargetState] | None:
-        provider = table.providers.get(target.provider)
-        if provider is None:
-            return None
-        layout = self._layout
-        if table is not layout.table and provider.target_key(target.model) != target.key:
-            return None
-        state = self._targets.get(target.key)
-        if state is None:
-            place = layout.places.get(target.key)
-            if place is not None:
-                state = self._targets[target.key] = TargetState(
-                    breaker=Breaker(place.policy),
-                    mode=place.policy.mode,
-                    credential=self._credential(place.credential_key),
-                )
-            elif table is layout.table:
-                return None
-            else:
-                state = self._forgotten(provider)
-        return provider, state
-
-    def _forgotten(self, provider: Provider) -> TargetState:
-        """Make a state that nobody else sees; its credential may still be in use."""
-        key = provider.credential_key
-        known = key in self._layout.owners
-        return TargetState(
-            breaker=Breaker(provider.breaker),
-            mode=provider.breaker.mode,
-            credential=(
-                self._credential(key) if known else CredentialState(key=key, provider=provider.name)
-            ),
-        )
-
-    def _credential(self, key: str) -> CredentialState:
-        """Return the state of a credential of the current table."""
-        state = self._credentials.get(key)
-        if state is None:
-            state = CredentialState(key=key, provider=self._layout.owners[key])
-            self._credentials[key] = state
-        return state
-
-    def _measured(self, provider: Provider) -> ProviderState:
-        """Return the state of a provider, of the current table or of one before it."""
-        state = self._providers.get(provider.name)
-        if state is None:
-            key = self._layout.credential_keys.get(provider.name) or provider.credential_key
-            state = self._providers[provider.name] = ProviderState(credential_key=key)
-        return state
 
     def _refusal(self, provider: Provider, state: TargetState, now_s: float) -> Refusal | None:
         # What lasts longest is told first: a suspended provider is not worth waiting for.
         if provider.suspend:
             return Refusal(reason=SkipReason.SUSPENDED, detail="suspended by its manifest")
-        measured = self._providers.get(provider.name)
+        measured = self._measured.providers.get(provider.name)
         if measured is not None and measured.health.healthy is False:
             return Refusal(reason=SkipReason.UNHEALTHY, detail=measured.health.detail)
         refusal = state.refusal(provider.breaker.mode, now_s)
@@ -413,7 +309,7 @@ class LiveTable:
         return None
 
     def _take(self, target: Target, provider: Provider, state: TargetState, now_s: float) -> Permit:
-        measured = self._measured(provider)
+        measured = self._measured.provider(provider)
         measured.in_flight += 1
         measured.last_used_s = now_s
         state.in_flight += 1
@@ -442,11 +338,11 @@ class LiveTable:
         measured = permit.provider_state
         measured.in_flight -= 1
         if not measured.in_flight and permit.provider not in self.table.providers:
-            del self._providers[permit.provider]
+            del self._measured.providers[permit.provider]
 
     def _announce_target(self, permit: Permit, before: BreakerState, now_s: float) -> None:
         state = permit.target_state
-        if state.breaker.state is before or self._targets.get(permit.key) is not state:
+        if state.breaker.state is before or self._measured.targets.get(permit.key) is not state:
             return
         before_name = state_name(before, state.mode)
         after_name = state_name(state.breaker.state, state.mode)
@@ -467,7 +363,10 @@ class LiveTable:
         self, credential: CredentialState, before: BreakerState, now_s: float
     ) -> None:
         breaker = credential.breaker
-        if breaker.state is before or self._credentials.get(credential.key) is not credential:
+        if (
+            breaker.state is before
+            or self._measured.credentials.get(credential.key) is not credential
+        ):
             return
         self._announce(
             Transition(
