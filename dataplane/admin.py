@@ -26,7 +26,8 @@ _JSON = {"server": SERVER, "content-type": "application/json"}
 class Views:
     """What the admin port shows; each is asked when a request comes.
 
-    ready: empty if requests can be served, else why not. status: the document, for `rows.encode`.
+    ready: empty if requests can be served, else why not.
+    status, capabilities: the documents, for `rows.encode`.
     table: the document, as bytes; called in another thread.
     explain: the document for a model and the features it needs, None if no route takes it.
     """
@@ -62,7 +63,7 @@ class AdminPort:
                 # Bytes of a table that never changes: another thread may make them.
                 return Answer(200, _JSON, await asyncio.to_thread(self._views.table))
             case "/capabilities":
-                return _document(self._views.capabilities())
+                return await _written(request, self._views.capabilities())
             case "/explain":
                 return self._explain(request.query.get("model", ""), request.query.get("needs", ""))
             case "/requests":

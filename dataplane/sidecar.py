@@ -122,7 +122,7 @@ class Sidecar:
                 status=self._status,
                 table=lambda: snapshot.encode(live.table),
                 explain=lambda model, needs: status.explain(live, model, needs, clock(), judge),
-                capabilities=self._capabilities,
+                capabilities=lambda: capabilities.in_rows(live.table, self._capabilities_of),
                 recent=self._recent,
             )
         )
