@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.reconcile import Reconciler
+from controlplane.reconcile import MANY, Reconciler
 from controlplane.sources.source import SourceResult, SourceState
 from controlplane.store import CURRENT, TableStore
 from controlplane.table.live import LiveTable, Permit
@@ -502,3 +503,55 @@ async def test_the_first_table_is_on_disk_before_it_serves(tmp_path: Path) -> No
         await loop.settle()
 
     assert [loop.live.table] == on_disk
+
+
+async def test_others_run_while_many_problems_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """Ten thousand bad documents are ten thousand lines, but not one long pause."""
+    turns = 0
+    logged: list[int] = []
+
+    async def spin() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    class Noting(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.levelno == logging.ERROR:
+                logged.append(turns)
+
+    bad = {f"{number}.yaml": "kind: LLMProvider\n" for number in range(400)}
+    caplog.set_level(logging.CRITICAL, "controlplane.reconcile")
+    logger = logging.getLogger("controlplane.reconcile")
+    handler = Noting()
+    logger.addHandler(handler)
+    logger.setLevel(logging.ERROR)
+    spinning = asyncio.create_task(spin())
+    try:
+        async with running(Loop(FakeSource(EMPTY))) as loop:
+            await loop.say(result(bad))
+    finally:
+        spinning.cancel()
+        logger.removeHandler(handler)
+
+    assert len(logged) >= 400
+    assert max(logged.count(turn) for turn in set(logged)) <= 50
+
+
+@pytest.mark.parametrize(("count", "frozen"), [(MANY - 1, False), (MANY, True)])
+async def test_many_fresh_objects_are_left_alone_by_the_collector(
+    count: int,
+    frozen: bool,
+) -> None:
+    """They live as long as the table; a full collection would look through them all at once."""
+    many = {"many.yaml": joined(*(provider(f"p{number}") for number in range(count)))}
+    gc.unfreeze()
+    try:
+        async with running(Loop(FakeSource(EMPTY))) as loop:
+            await loop.say(result(many))
+
+            assert count == len(loop.providers)
+            assert frozen is (gc.get_freeze_count() > 0)
+    finally:
+        gc.unfreeze()
