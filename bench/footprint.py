@@ -176,7 +176,8 @@ def _command(
     (manifests / "bench.yaml").write_text(_MANIFESTS.format(port=upstream_port))
     command = [
         *(sys.executable, "-m", "switchgear", "run"),
-        *("--manifests", str(manifests), "--state-dir", str(folder / "state")),
+        # A table on disk would be served first, and that of an earlier start names another port.
+        *("--manifests", str(manifests), "--state-dir", tempfile.mkdtemp(dir=folder)),
         *("--listen", f"127.0.0.1:{port}", "--admin", f"127.0.0.1:{free_port()}"),
         # Spans that are left at the end are of no interest here.
         *("--trace-flush", "0s"),
