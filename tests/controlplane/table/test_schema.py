@@ -109,3 +109,12 @@ def test_what_chooses_an_identity_is_part_of_the_credential() -> None:
     assert plain.credential_key == other_region.credential_key
     assert plain.credential_key != role.credential_key
     assert plain.target_key("m") != role.target_key("m")
+
+
+def test_names_are_indexed_in_order() -> None:
+    """A list of all names is asked for by requests; to sort it each time would cost them."""
+    routes = [replace(route([target(OWNER)], name=name), models=(name,)) for name in "cab"]
+
+    made = table([OWNER], routes)
+
+    assert ["a", "b", "c"] == list(made.exact) == made.model_names()
