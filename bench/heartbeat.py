@@ -3,8 +3,10 @@
     python bench/heartbeat.py BEATS run --manifests DIR ...
 
 A beat is due each millisecond. One that is more than two late leaves a line in the file BEATS: when
-it came (of `time.monotonic`, which all processes share), and how long the loop had been held, both in
-seconds. The arguments behind the file are those of `switchgear`.
+it came (of `time.monotonic`, which all processes share), how late it was, and how much of that this
+process was on a CPU, all in seconds. On a machine that others use as well, a beat is late because of
+them, too; what the process did meanwhile is its own. The arguments behind the file are those of
+`switchgear`.
 """
 
 from __future__ import annotations
@@ -24,14 +26,15 @@ _LATE_S = 0.002
 
 
 async def _beat(beats: TextIO) -> None:
-    before_s = time.monotonic()
+    before_s, cpu_before_s = time.monotonic(), time.process_time()
     while True:
         await asyncio.sleep(_PACE_S)
-        now_s = time.monotonic()
+        now_s, cpu_s = time.monotonic(), time.process_time()
         late_s = now_s - before_s - _PACE_S
-        before_s = now_s
+        own_s = min(late_s, cpu_s - cpu_before_s)
+        before_s, cpu_before_s = now_s, cpu_s
         if late_s > _LATE_S:
-            beats.write(f"{now_s:.6f} {late_s:.6f}\n")
+            beats.write(f"{now_s:.6f} {late_s:.6f} {own_s:.6f}\n")
             beats.flush()
 
 
