@@ -11,7 +11,7 @@ INSTALL_SELF = $(UV) pip install --quiet --python $(BIN)/python --no-deps \
 PYTEST_ARGS ?= -n 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run story test check format lint types imports bench golden lock clean
+.PHONY: help run story test check format lint types imports bench bench-reload golden lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -46,6 +46,9 @@ golden: $(VENV)/.dev ## Write the golden files anew; read the diff as if someone
 
 bench: $(VENV)/.dev ## Measure, and print start-up and memory beside a bare aiohttp proxy
 	$(BIN)/python bench/footprint.py
+
+bench-reload: $(VENV)/.dev ## Measure how soon a change is live, and what stands still meanwhile
+	$(BIN)/python bench/reload.py
 
 lock: $(VENV)/bin/uv ## Resolve the dependencies anew into requirements/
 	$(LOCK) pyproject.toml --extra demo --group dev -o requirements/dev.txt

@@ -25,6 +25,20 @@ def free_port() -> int:
         return port
 
 
+def environ_as_installed(bytecode: Path) -> Mapping[str, str]:
+    """Return our environment without settings of the programs measured, and with bytecode kept.
+
+    An image has its modules compiled. Compiling them at each start, as PYTHONDONTWRITEBYTECODE
+    does, would be measured as their start, and its memory as theirs. Start everything once before.
+    """
+    kept = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("OTEL_", "SWITCHGEAR_")) and key != "PYTHONDONTWRITEBYTECODE"
+    }
+    return {**kept, "PYTHONPYCACHEPREFIX": str(bytecode)}
+
+
 class Process:
     """A child process; leaving the block ends it. started_s: of `time.perf_counter`.
 

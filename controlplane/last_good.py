@@ -8,6 +8,8 @@ from typing import Generic, TypeVar
 
 from controlplane.accept import Checked
 from controlplane.table.schema import Provider, Route, Table
+from controlplane.table.snapshot import NO_FINGERPRINTS, Fingerprints
+from controlplane.verdict import Verdict
 
 ValueT = TypeVar("ValueT", Provider, Route)
 
@@ -27,15 +29,41 @@ class Kept(Generic[ValueT]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LastGood:
-    """What the next compilation falls back to, by name.
+class Settled(Generic[ValueT]):
+    """An object without a flaw as a compilation left it, and all that decided it.
 
-    checked: documents already looked at, by origin and index, so that the same are not again.
+    As long as nothing of that is another, the next compilation may take the result as it is.
+
+    checked: its document. needs: the providers of a route's targets. value: as the table has it.
     """
+
+    checked: Checked
+    needs: tuple[Kept[Provider], ...] = ()
+    kept: Kept[ValueT]
+    value: ValueT
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """What spares the next compilation work, and never changes its result.
+
+    checked: documents already looked at, by origin and index. prints: hashes of the table's content.
+    """
+
+    checked: Mapping[tuple[str, int], Checked] = field(default_factory=dict)
+    providers: Mapping[str, Settled[Provider]] = field(default_factory=dict)
+    routes: Mapping[str, Settled[Route]] = field(default_factory=dict)
+    prints: Fingerprints = NO_FINGERPRINTS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastGood:
+    """What the next compilation falls back to, by name, and what it need not do again."""
 
     providers: Mapping[str, Kept[Provider]] = field(default_factory=dict)
     routes: Mapping[str, Kept[Route]] = field(default_factory=dict)
-    checked: Mapping[tuple[str, int], Checked] = field(default_factory=dict)
+    memory: Memory = field(default_factory=Memory)
 
     @classmethod
     def of_table(cls, table: Table) -> LastGood:

@@ -14,6 +14,7 @@ class Model(BaseModel):
     """Strict, closed and frozen; names are camelCase outside. Null means absent, as in Kubernetes."""
 
     model_config = ConfigDict(
+        defer_build=True,
         extra="forbid",
         frozen=True,
         strict=True,

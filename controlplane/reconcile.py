@@ -8,25 +8,30 @@ a source, a manifest or a disk does ends the loop or empties the table.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
 from controlplane.brake import Brake
 from controlplane.compile import Compiled, compile_table
-from controlplane.conditions import Condition, evaluate, transition
 from controlplane.last_good import NOTHING_GOOD, LastGood
 from controlplane.problems import Problem, Severity, by_place
 from controlplane.sources.source import Source, SourceResult, SourceState
-from controlplane.status import ObjectStatus, ReconcileStatus, SourceStatus, circuits_of
+from controlplane.status import Conditions, ObjectStatus, ReconcileStatus, SourceStatus
 from controlplane.store import StoreError, TableStore
+from controlplane.table.layout import Prepared, prepare
 from controlplane.table.live import LiveTable
 from controlplane.table.schema import Table
-from controlplane.verdict import ObjectKey, Verdict
+from controlplane.verdict import Verdict
 
 _logger = logging.getLogger(__name__)
 
+MANY = 500
+"""Fresh documents of one reading from which on the cycle collector is told to leave them alone."""
+
+_LINES = 50
 _FIRST_RETRY_S = 0.5
 _MAX_RETRY_S = 5.0
 
@@ -66,7 +71,7 @@ class Reconciler:
         self._generation = 0
         self._saved_version = ""
         self._verdicts: Sequence[Verdict] = ()
-        self._conditions: dict[tuple[str, int, ObjectKey], Sequence[Condition]] = {}
+        self._conditions = Conditions()
         self._problems: Sequence[Problem] = ()
         self._compiled_problems: Sequence[Problem] = ()
         self._state = SourceState.MISSING
@@ -114,8 +119,13 @@ class Reconciler:
             store_detail=self._store_detail,
             rounds=self._rounds,
             problems=self._problems,
-            objects=self._objects(table, now_s),
             last_success_age_s=None if last is None else max(0.0, now_s - last),
+        )
+
+    def objects(self) -> Iterator[ObjectStatus]:
+        """Tell of each object, in order of path; who has others to serve may pause between two."""
+        return self._conditions.of(
+            self._verdicts, self._live, braked=self._braked, now_s=self._clock()
         )
 
     async def _start_from_disk(self) -> None:
@@ -164,7 +174,7 @@ class Reconciler:
             if result.documents or result.state is SourceState.SYNCED:
                 await self._apply(result)
             else:
-                self._report((*result.problems, *self._compiled_problems))
+                await self._report((*result.problems, *self._compiled_problems))
         except Exception as error:
             self._failures += 1
             self._state, self._detail = SourceState.DEGRADED, _described(error)
@@ -189,11 +199,15 @@ class Reconciler:
             if not self.ready.is_set():
                 # Nothing is served before it could be served again after a crash.
                 await self._save(table)
-            self._install(table)
+            prepared = await asyncio.to_thread(prepare, table, self._live.layout)
+            self._install(table, prepared)
         self._good = compiled.good
         self._verdicts = compiled.objects
         self._compiled_problems = compiled.problems
-        self._report((*result.problems, *compiled.problems))
+        if compiled.fresh >= MANY:
+            # All that lives as long as the table: to look through it again and again stops the loop.
+            gc.freeze()
+        await self._report((*result.problems, *compiled.problems))
 
     async def _compile(self, result: SourceResult, *, keep_absent: bool) -> Compiled:
         return await asyncio.to_thread(
@@ -204,8 +218,8 @@ class Reconciler:
             keep_absent=keep_absent,
         )
 
-    def _install(self, table: Table) -> None:
-        self._live.install(table, self._clock())
+    def _install(self, table: Table, prepared: Prepared) -> None:
+        self._live.install(table, self._clock(), prepared)
         self._generation = table.generation
         self._announce(table, "from the manifests")
 
@@ -226,15 +240,15 @@ class Reconciler:
         except Exception:
             _logger.exception("a listener failed after table %d was installed", table.generation)
 
-    def _report(self, problems: Sequence[Problem]) -> None:
+    async def _report(self, problems: Sequence[Problem]) -> None:
         """Keep the problems that are to be told, and log those not known before."""
-        fresh = by_place(problems)
-        known = set(self._problems)
-        for problem in fresh:
-            if problem not in known:
-                level = logging.ERROR if problem.severity is Severity.ERROR else logging.WARNING
-                _logger.log(level, "%s", problem)
-        self._problems = fresh
+        before, self._problems = self._problems, await asyncio.to_thread(by_place, problems)
+        unknown = await asyncio.to_thread(_unknown, self._problems, before)
+        for number, problem in enumerate(unknown, start=1):
+            level = logging.ERROR if problem.severity is Severity.ERROR else logging.WARNING
+            _logger.log(level, "%s", problem)
+            if number % _LINES == 0:
+                await asyncio.sleep(0)
 
     async def _save(self, table: Table) -> None:
         """Keep a table on disk; if the disk refuses, the next round tries again."""
@@ -260,29 +274,10 @@ class Reconciler:
             pauses.append(held_s)
         return min(pauses)
 
-    def _objects(self, table: Table, now_s: float) -> Sequence[ObjectStatus]:
-        providers = {view.name: view for view in self._live.view(now_s)}
-        conditions: dict[tuple[str, int, ObjectKey], Sequence[Condition]] = {}
-        objects: list[ObjectStatus] = []
-        for verdict in self._verdicts:
-            place = (verdict.origin, verdict.document, verdict.key)
-            fresh = evaluate(
-                verdict,
-                circuits=circuits_of(verdict, table, providers),
-                pending="" if verdict.document else self._braked,
-            )
-            conditions[place] = transition(self._conditions.get(place, ()), fresh, now_s)
-            objects.append(
-                ObjectStatus(
-                    key=verdict.key,
-                    origin=verdict.origin,
-                    line=verdict.line,
-                    generation=verdict.generation,
-                    conditions=conditions[place],
-                )
-            )
-        self._conditions = conditions
-        return objects
+
+def _unknown(problems: Sequence[Problem], before: Sequence[Problem]) -> Sequence[Problem]:
+    known = set(before)
+    return [problem for problem in problems if problem not in known]
 
 
 def _retry_s(failures: int) -> float:

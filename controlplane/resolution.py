@@ -74,26 +74,40 @@ def resolve(draft: Route, namespace: str, providers: Providers) -> Resolution:
 
 
 class Claims:
-    """Who owns which model name or pattern; the first to claim one keeps it."""
+    """Who owns which model name or pattern; the first to claim one keeps it.
+
+    An owner is the document of a route, or its name if its last good version claims.
+    """
 
     def __init__(self) -> None:
-        self._owners: dict[str, str] = {}
+        self._owners: dict[str, Checked | str] = {}
 
     def claim(
-        self, models: Sequence[str], owner: str
+        self, models: Sequence[str], owner: Checked | str
     ) -> tuple[Sequence[str], Sequence[tuple[FieldPath, str]]]:
         """Claim names for a route; return those it got, and a message for each other."""
         got: list[str] = []
         conflicts: list[tuple[FieldPath, str]] = []
         for position, model in enumerate(models):
             first = self._owners.setdefault(model, owner)
-            if first == owner:
+            if first is owner:
                 got.append(model)
             else:
                 conflicts.append(
-                    (("spec", "models", position), f'"{model}" already belongs to {first}')
+                    (("spec", "models", position), f'"{model}" already belongs to {_named(first)}')
                 )
         return tuple(got), conflicts
+
+    def claim_all(self, models: Sequence[str], owner: Checked) -> bool:
+        """Claim all names for a route, or none if one of them is taken."""
+        if any(model in self._owners for model in models):
+            return False
+        self._owners.update(dict.fromkeys(models, owner))
+        return True
+
+
+def _named(owner: Checked | str) -> str:
+    return owner if isinstance(owner, str) else f"{owner.key} at {owner.place}"
 
 
 def _fault(

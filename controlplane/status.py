@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from controlplane.conditions import NO_CIRCUITS, Circuits, Condition
+from controlplane.conditions import NO_CIRCUITS, Circuits, Condition, evaluate, transition
 from controlplane.problems import Problem
 from controlplane.sources.source import SourceState
-from controlplane.table.schema import Table
-from controlplane.table.view import ProviderView, StateName, TargetView
+from controlplane.table.live import LiveTable
 from controlplane.verdict import InForce, ObjectKey, Verdict
-
-_PASSING = frozenset({StateName.CLOSED, StateName.FORCED_CLOSED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,37 +54,90 @@ class ReconcileStatus:
     store_detail: str
     rounds: int
     problems: Sequence[Problem]
-    objects: Sequence[ObjectStatus]
     last_success_age_s: float | None
 
 
-def circuits_of(verdict: Verdict, table: Table, providers: Mapping[str, ProviderView]) -> Circuits:
+def circuits_of(verdict: Verdict, live: LiveTable, now_s: float) -> Circuits:
     """Count the circuits behind an object: those of a provider's targets, or of a route's."""
     if verdict.in_force is InForce.NONE:
         return NO_CIRCUITS
     name = verdict.key.name
     if verdict.key.kind == "LLMProvider":
-        provider = providers.get(name)
-        pairs = [(provider, target) for target in provider.targets] if provider else []
+        targets = live.layout.targets.get(name, ())
     else:
-        route = table.routes.get(name)
-        wanted = {(target.provider, target.model) for target in route.targets} if route else set()
-        pairs = [
-            (provider, target)
-            for provider in providers.values()
-            for target in provider.targets
-            if (target.provider, target.model) in wanted
-        ]
+        route = live.table.routes.get(name)
+        pairs = (
+            {(target.provider, target.model): target for target in route.targets} if route else {}
+        )
+        targets = tuple(pairs.values())
+    circuits = [circuit for target in targets if (circuit := live.circuit(target, now_s))]
     return Circuits(
-        known=len(pairs),
-        used=sum(1 for _, target in pairs if target.successes or target.failures),
-        closed=sum(1 for provider, target in pairs if _lets_through(provider, target)),
+        known=len(circuits),
+        used=sum(circuit.used for circuit in circuits),
+        closed=sum(circuit.closed for circuit in circuits),
     )
 
 
-def _lets_through(provider: ProviderView, target: TargetView) -> bool:
-    return (
-        target.state in _PASSING
-        and provider.credential_open_in_s is None
-        and provider.healthy is not False
-    )
+class Conditions:
+    """The conditions of all objects, each with the time of its latest transition.
+
+    What did not change is not made again: it is the same sequence as the time before.
+    """
+
+    def __init__(self) -> None:
+        self._told: dict[tuple[str, int, ObjectKey], _Told] = {}
+
+    def of(
+        self, verdicts: Sequence[Verdict], live: LiveTable, *, braked: str, now_s: float
+    ) -> Iterator[ObjectStatus]:
+        """Tell of objects, one by one; those that are not among them are forgotten at the end.
+
+        braked: why objects that no document names are still in force, or empty.
+        """
+        for verdict in verdicts:
+            circuits = circuits_of(verdict, live, now_s)
+            pending = "" if verdict.document else braked
+            yield ObjectStatus(
+                key=verdict.key,
+                origin=verdict.origin,
+                line=verdict.line,
+                generation=verdict.generation,
+                conditions=self._conditions(verdict, circuits, pending, now_s),
+            )
+        if len(self._told) > len(verdicts):
+            places = {_place(verdict) for verdict in verdicts}
+            for place in self._told.keys() - places:
+                del self._told[place]
+
+    def _conditions(
+        self, verdict: Verdict, circuits: Circuits, pending: str, now_s: float
+    ) -> Sequence[Condition]:
+        place = _place(verdict)
+        told = self._told.get(place)
+        if (
+            told is not None
+            and told.verdict is verdict
+            and told.circuits == circuits
+            and told.pending == pending
+        ):
+            return told.conditions
+        fresh = evaluate(verdict, circuits=circuits, pending=pending)
+        conditions = transition(told.conditions if told else (), fresh, now_s)
+        self._told[place] = _Told(
+            verdict=verdict, circuits=circuits, pending=pending, conditions=conditions
+        )
+        return conditions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Told:
+    """What an object's conditions were made from, and they."""
+
+    verdict: Verdict
+    circuits: Circuits
+    pending: str
+    conditions: Sequence[Condition]
+
+
+def _place(verdict: Verdict) -> tuple[str, int, ObjectKey]:
+    return verdict.origin, verdict.document, verdict.key

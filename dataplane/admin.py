@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from aiohttp.web_request import BaseRequest
 
-from dataplane import codec
-from dataplane.answer import Answer
+from dataplane import codec, rows
+from dataplane.answer import Answer, StreamAnswer
 from dataplane.headers import SERVER
 from dataplane.provider import Feature
 from dataplane.recent import KEPT, RecentRequests
@@ -25,7 +26,9 @@ _JSON = {"server": SERVER, "content-type": "application/json"}
 class Views:
     """What the admin port shows; each is asked when a request comes.
 
-    ready: empty if requests can be served, else why not. status, table: the documents.
+    ready: empty if requests can be served, else why not.
+    status, capabilities: the documents, for `rows.encode`.
+    table: the document, as bytes; called in another thread.
     explain: the document for a model and the features it needs, None if no route takes it.
     """
 
@@ -44,7 +47,7 @@ class AdminPort:
         """Keep the views."""
         self._views = views
 
-    async def handle(self, request: BaseRequest) -> Answer:
+    async def handle(self, request: BaseRequest) -> Answer | StreamAnswer:
         """Answer one request."""
         if request.method not in ("GET", "HEAD"):
             return _error(405, "the admin API is read-only: use GET", {"allow": "GET"})
@@ -55,11 +58,12 @@ class AdminPort:
                 why = self._views.ready()
                 return Answer(503 if why else 200, _TEXT, f"{why or 'ok'}\n".encode())
             case "/status":
-                return _document(self._views.status())
+                return await _written(request, self._views.status())
             case "/table":
-                return Answer(200, _JSON, self._views.table())
+                # Bytes of a table that never changes: another thread may make them.
+                return Answer(200, _JSON, await asyncio.to_thread(self._views.table))
             case "/capabilities":
-                return _document(self._views.capabilities())
+                return await _written(request, self._views.capabilities())
             case "/explain":
                 return self._explain(request.query.get("model", ""), request.query.get("needs", ""))
             case "/requests":
@@ -94,11 +98,23 @@ class ProbePort:
         """Answer as the admin port does."""
         self._admin = admin
 
-    async def handle(self, request: BaseRequest) -> Answer:
+    async def handle(self, request: BaseRequest) -> Answer | StreamAnswer:
         """Answer one request."""
         if request.path in ("/livez", "/readyz"):
             return await self._admin.handle(request)
         return _error(404, "this port serves /livez and /readyz only")
+
+
+async def _written(request: BaseRequest, document: Mapping[str, Any]) -> Answer | StreamAnswer:
+    """Answer with a document of any length, a chunk at a time, as fast as the caller reads."""
+    chunks = rows.encode(document)
+    if request.method == "HEAD":
+        return Answer(200, _JSON, b"".join([chunk async for chunk in chunks]))
+    answer = StreamAnswer(_JSON)
+    await answer.prepare(request)
+    async for chunk in chunks:
+        await answer.write(chunk)
+    return answer
 
 
 def _document(value: object) -> Answer:

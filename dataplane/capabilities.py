@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from controlplane.table.schema import Provider, Table
 from dataplane.provider import Feature
+from dataplane.rows import Rows
 
 CapabilitiesOf = Callable[[Provider, str], frozenset[Feature]]
 
@@ -16,10 +17,17 @@ def document(table: Table, capabilities_of: CapabilitiesOf) -> Mapping[str, Any]
 
     A request that needs what only some can do is served by those, and skips the others.
     """
-    return {
-        "object": "list",
-        "data": [_route(table, name, capabilities_of) for name in sorted(table.routes)],
-    }
+    return {"object": "list", "data": list(_routes(table, capabilities_of))}
+
+
+def in_rows(table: Table, capabilities_of: CapabilitiesOf) -> Mapping[str, Any]:
+    """Make the same document for `rows.encode`."""
+    return {"object": "list", "data": Rows(_routes(table, capabilities_of))}
+
+
+def _routes(table: Table, capabilities_of: CapabilitiesOf) -> Iterator[Mapping[str, Any]]:
+    for name in sorted(table.routes):
+        yield _route(table, name, capabilities_of)
 
 
 def _route(table: Table, name: str, capabilities_of: CapabilitiesOf) -> Mapping[str, Any]:

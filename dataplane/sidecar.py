@@ -122,7 +122,7 @@ class Sidecar:
                 status=self._status,
                 table=lambda: snapshot.encode(live.table),
                 explain=lambda model, needs: status.explain(live, model, needs, clock(), judge),
-                capabilities=self._capabilities,
+                capabilities=lambda: capabilities.in_rows(live.table, self._capabilities_of),
                 recent=self._recent,
             )
         )
@@ -220,7 +220,7 @@ class Sidecar:
             "tableVersion": table.version,
             **self._more_status(),
             "providers": status.providers(
-                table, self._live.view(self._clock()), self._credential, self._metrics.view
+                self._live, self._clock(), self._credential, self._metrics.view
             ),
             "routes": status.routes(table),
             "requests": self._recent.counts(),

@@ -1,12 +1,12 @@
 """The status document: what an operator sees of providers, breakers and routes.
 
-Pure: it turns views of the live table into JSON-shaped dicts. What the control plane adds
+Pure: it turns views of the live table into JSON-shaped dicts, row by row where there may be many. What the control plane adds
 (source, problems, objects) comes from the command, which knows both planes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,41 +20,27 @@ from controlplane.table.schema import (
     Table,
     Target,
 )
-from controlplane.table.view import ProviderView, StateName, TargetView
+from controlplane.table.view import StateName, TargetView
 from dataplane.provider import Feature
+from dataplane.rows import Rows
 
 
 def providers(
-    table: Table,
-    views: Sequence[ProviderView],
+    live: LiveTable,
+    now_s: float,
     credential: Callable[[Provider], str],
     metrics: Callable[[str], Mapping[str, Any]],
-) -> list[Mapping[str, Any]]:
+) -> Rows:
     """Describe providers, in the order of their names.
 
     credential: what `credential_word` says of a provider. metrics: its numbers, by name.
     """
-    rows: list[Mapping[str, Any]] = []
-    for view in sorted(views, key=lambda item: item.name):
-        config = table.providers.get(view.name)
-        rows.append(
-            {
-                "name": view.name,
-                "type": view.type.value,
-                "baseUrl": view.base_url,
-                "suspend": view.suspended,
-                "healthy": view.healthy,
-                "healthDetail": view.health_detail,
-                "credential": credential(config) if config is not None else "none",
-                "credentialOpenSeconds": _rounded(view.credential_open_in_s),
-                "inFlight": view.in_flight,
-                "maxInFlight": view.max_in_flight,
-                "labels": dict(config.labels) if config is not None else {},
-                "targets": [_target(target) for target in view.targets],
-                "metrics": metrics(view.name),
-            }
-        )
-    return rows
+    table = live.table
+    return Rows(
+        _provider(live, table.providers[name], now_s, credential, metrics)
+        for name in sorted(table.providers)
+        if name in live.table.providers
+    )
 
 
 def credential_word(provider: Provider, is_there: Callable[[CredentialRef], bool]) -> str:
@@ -69,9 +55,9 @@ def credential_word(provider: Provider, is_there: Callable[[CredentialRef], bool
     return "identity" if signs else "none"
 
 
-def routes(table: Table) -> list[Mapping[str, Any]]:
+def routes(table: Table) -> Rows:
     """Describe routes, in the order of their names."""
-    return [
+    return Rows(
         {
             "name": route.name,
             "models": list(route.models),
@@ -87,7 +73,7 @@ def routes(table: Table) -> list[Mapping[str, Any]]:
             ],
         }
         for _, route in sorted(table.routes.items())
-    ]
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,12 +99,11 @@ def explain(
     route = table.route_for(model)
     if route is None:
         return None
-    by_key = {target.key: target for view in live.view(now_s) for target in view.targets}
     rows = []
     for order, target in enumerate(live.order(route, table, now_s), start=1):
         refusal = live.refusal(target, table, now_s) or _unfit(table, target, needs, judge)
         reason = refusal.reason.value if refusal is not None else ""
-        view = by_key.get(target.key)
+        view = live.target_view(target, now_s)
         rows.append(
             {
                 "order": order,
@@ -151,6 +136,31 @@ def explain(
     }
 
 
+def _provider(
+    live: LiveTable,
+    provider: Provider,
+    now_s: float,
+    credential: Callable[[Provider], str],
+    metrics: Callable[[str], Mapping[str, Any]],
+) -> Mapping[str, Any]:
+    view = live.provider_view(provider, now_s)
+    return {
+        "name": view.name,
+        "type": view.type.value,
+        "baseUrl": view.base_url,
+        "suspend": view.suspended,
+        "healthy": view.healthy,
+        "healthDetail": view.health_detail,
+        "credential": credential(provider),
+        "credentialOpenSeconds": _rounded(view.credential_open_in_s),
+        "inFlight": view.in_flight,
+        "maxInFlight": view.max_in_flight,
+        "labels": dict(provider.labels),
+        "targets": Rows(_target(target) for target in live.target_views(provider.name, now_s)),
+        "metrics": metrics(view.name),
+    }
+
+
 def _unfit(table: Table, target: Target, needs: frozenset[Feature], judge: Judge) -> Refusal | None:
     """Return why a target that the breakers let through would be skipped all the same."""
     config = table.providers.get(target.provider)
@@ -168,10 +178,7 @@ def _unfit(table: Table, target: Target, needs: frozenset[Feature], judge: Judge
 def _matched(table: Table, route: Route, model: str) -> str:
     if table.exact.get(model) == route.name:
         return "exact"
-    is_prefix = any(
-        name == route.name and model.startswith(prefix) for prefix, name in table.prefixes
-    )
-    return "prefix" if is_prefix else "wildcard"
+    return "prefix" if table.prefix_owner(model) == route.name else "wildcard"
 
 
 def _target(view: TargetView) -> Mapping[str, Any]:

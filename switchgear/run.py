@@ -37,6 +37,8 @@ FIRST_TABLE_S = 1.0
 """How long the ports wait for a first table; then they open without one, and /readyz says so."""
 
 _GC_THRESHOLD = 50_000
+_SWITCH_S = 0.0002
+"""How soon a thread that compiles manifests hands the interpreter back to the loop."""
 
 log = logging.getLogger("switchgear")
 
@@ -66,6 +68,7 @@ async def serve(settings: Settings, *, on_ready: Callable[[Ports], None] | None 
 
 
 async def _serve(settings: Settings, on_ready: Callable[[Ports], None] | None) -> int:
+    sys.setswitchinterval(_SWITCH_S)
     clock = time.monotonic
     environ = os.environ  # noqa: TID251 - the command reads the environment
     live = LiveTable(random=random.random)
@@ -101,7 +104,7 @@ async def _serve(settings: Settings, on_ready: Callable[[Ports], None] | None) -
             loopback=settings.listen.is_loopback,
         ),
         max_connections=settings.max_connections,
-        more_status=lambda: control_status(reconciler.status()),
+        more_status=lambda: control_status(reconciler.status(), reconciler.objects()),
         clock=clock,
     )
     try:

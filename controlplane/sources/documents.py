@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import math
 import re
+import sys
+from array import array
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
@@ -113,14 +115,14 @@ class _Reader:
     def __init__(self, text: str, origin: str) -> None:
         self._origin = origin
         self._events: Iterator[yaml.Event] = yaml.parse(text, Loader=_LOADER)
-        self._lines: list[int] = []
+        self._lines = array("I")
         self._fields = 0
 
     def documents(self) -> Iterator[tuple[Any, Sequence[int]]]:
         for event in self._events:
             if isinstance(event, yaml.DocumentStartEvent):
                 start = next(self._events)
-                self._lines = [_line(start)]
+                self._lines = array("I", (_line(start),))
                 content = self._value(start, 1)
                 next(self._events)  # the document's end
                 if content is not None:
@@ -152,7 +154,8 @@ class _Reader:
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
             if not isinstance(event, yaml.ScalarEvent):
                 self._fail(event, "the name of a field must be text")
-            name = str(event.value)
+            # Ten thousand documents have the same few names.
+            name = sys.intern(str(event.value))
             if name in result:
                 # The name may be a key pasted in the wrong place: the line says enough.
                 self._fail(event, "this field stands here twice")
@@ -161,7 +164,7 @@ class _Reader:
         return result
 
     def _scalar(self, event: yaml.ScalarEvent) -> Any:
-        text = str(event.value)
+        text = sys.intern(str(event.value))
         tagged = event.tag not in (None, "!")
         if event.tag == _TEXT_TAG or (not tagged and not event.implicit[0]):
             return text

@@ -22,7 +22,7 @@ from controlplane.sources.documents import MAX_BYTES, UnreadableError, read_docu
 from controlplane.sources.scan import FoundFile, Points, Scan, TornError, identity_of, scan
 from controlplane.sources.source import SourceResult, SourceState
 
-_QUIET_MS: Final = 50
+_QUIET_MS: Final = 20
 _BURST_MS: Final = 500
 _IDLE_MS: Final = 250
 _TRIES = 3

@@ -18,19 +18,22 @@ request keeps the table it started with. What is measured is shared and found by
 A target that an install forgets stays callable for requests of the older table, with a state that
 nobody else sees, and what their calls prove goes nowhere.
 
-`order`, `refusal`, `admit` and `record` cost time in the targets of the route at most.
+A state is made when it is first needed: a target that was never called is closed and idle, and costs
+nothing. So an install takes time in what was measured, if the rest was found before (`prepare`), and
+`order`, `refusal`, `admit` and `record` in the targets of the route at most.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
-from controlplane.table.breaker import Breaker, BreakerState
-from controlplane.table.health import ProbeHealth
+from controlplane.table.breaker import BreakerState
+from controlplane.table.layout import Layout, Prepared, prepare
+from controlplane.table.measured import Measured
 from controlplane.table.outcome import Outcome, Refusal, SkipReason
 from controlplane.table.permit import NO_EPOCH, VERDICTS, Permit, learn
 from controlplane.table.schema import (
-    EMPTY_TABLE,
     BreakerMode,
     Provider,
     Route,
@@ -41,6 +44,7 @@ from controlplane.table.schema import (
 from controlplane.table.states import CredentialState, ProviderState, TargetState, state_name
 from controlplane.table.strategies import STRATEGIES, Scene
 from controlplane.table.view import (
+    Circuit,
     ProviderView,
     StateName,
     TargetView,
@@ -61,6 +65,8 @@ __all__ = [
 
 # A member by a name of its own: looking it up in its class costs more than comparing it.
 _AUTO = BreakerMode.AUTO
+_IDLE = ProviderState(credential_key="")
+_PASSING = frozenset({StateName.CLOSED, StateName.FORCED_CLOSED})
 _NOT_AVAILABLE = Refusal(reason=SkipReason.NOT_AVAILABLE, detail="not in the routing table")
 
 
@@ -69,38 +75,43 @@ class LiveTable:
 
     def __init__(self, *, random: Callable[[], float]) -> None:
         self._random = random
-        self._table = EMPTY_TABLE
-        self._targets: dict[str, TargetState] = {}
-        self._credentials: dict[str, CredentialState] = {}
-        self._providers: dict[str, ProviderState] = {}
+        self._measured = Measured()
         self._turns: dict[str, int] = {}
         self._listeners: list[Callable[[Transition], None]] = []
 
     @property
     def table(self) -> Table:
         """The current table; EMPTY_TABLE before the first install."""
-        return self._table
+        return self._measured.layout.table
+
+    @property
+    def layout(self) -> Layout:
+        """The identities of the current table."""
+        return self._measured.layout
 
     def subscribe(self, listener: Callable[[Transition], None]) -> None:
         """Call `listener` with each transition from now on, at once, after the state has changed."""
         self._listeners.append(listener)
 
-    def install(self, table: Table, now_s: float) -> None:
-        """Make `table` the current one; keep what was measured of all that is still in it."""
-        keys = {provider.name: provider.credential_key for provider in table.providers.values()}
-        self._table = table
-        self._install_credentials(keys)
-        changes = self._install_targets(table, keys)
-        self._install_providers(table, keys)
+    def install(self, table: Table, now_s: float, prepared: Prepared | None = None) -> None:
+        """Make `table` the current one; keep what was measured of all that is still in it.
+
+        prepared: of this table, over the current layout; without it that is done here.
+        """
+        if prepared is None or prepared.before is not self.layout:
+            prepared = prepare(table, self.layout)
+        self._measured.install(prepared.after)
         self._turns = {name: turn for name, turn in self._turns.items() if name in table.routes}
-        for target, before, after in changes:
+        for move in prepared.moves:
+            state = self._measured.targets.get(move.target.key)
+            breaker = BreakerState.CLOSED if state is None else state.breaker.state
             self._announce(
                 Transition(
-                    key=target.key,
-                    provider=target.provider,
-                    model=target.model,
-                    before=before,
-                    after=after,
+                    key=move.target.key,
+                    provider=move.target.provider,
+                    model=move.target.model,
+                    before=state_name(breaker, move.before),
+                    after=state_name(breaker, move.after),
                     reason="its manifest was changed",
                     at_s=now_s,
                 )
@@ -116,7 +127,7 @@ class LiveTable:
             self._turns[route.name] = turn + 1
         scene = Scene(
             providers=table.providers,
-            gauges=self._targets,
+            gauges=self._measured.targets,
             turn=turn,
             now_s=now_s,
             random=self._random,
@@ -128,7 +139,7 @@ class LiveTable:
 
         Never RAMPING_UP: that is drawn by lot when a call is admitted.
         """
-        found = self._find(target, table)
+        found = self._measured.find(target, table)
         if found is None:
             return _NOT_AVAILABLE
         provider, state = found
@@ -141,7 +152,7 @@ class LiveTable:
 
         last_resort: no other target is left, so a ramp-up does not draw lots and lets it through.
         """
-        found = self._find(target, table)
+        found = self._measured.find(target, table)
         if found is None:
             return _NOT_AVAILABLE
         provider, state = found
@@ -199,20 +210,20 @@ class LiveTable:
 
         A provider that is not in the current table is left alone.
         """
-        configured = self._table.providers.get(provider)
+        configured = self.table.providers.get(provider)
         if configured is not None:
-            self._providers[provider].health.probed(
+            self._measured.provider(configured).health.probed(
                 reachable=reachable, detail=detail, check=configured.health_check
             )
 
     def last_used_s(self, provider: str) -> float | None:
         """Return when a call to the provider was last admitted, None if never."""
-        state = self._providers.get(provider)
+        state = self._measured.providers.get(provider)
         return None if state is None else state.last_used_s
 
     def credential_changed(self, credential_key: str, now_s: float) -> None:
         """Close the credential's breaker: its secret is another. Unknown keys are left alone."""
-        credential = self._credentials.get(credential_key)
+        credential = self._measured.credentials.get(credential_key)
         if credential is not None:
             before = credential.breaker.state
             credential.breaker.changed()
@@ -220,94 +231,72 @@ class LiveTable:
 
     def view(self, now_s: float) -> Sequence[ProviderView]:
         """Show all providers of the current table, in its order. Costs time in the whole table."""
-        return [self._provider_view(provider, now_s) for provider in self._table.providers.values()]
+        return [
+            replace(
+                self.provider_view(provider, now_s),
+                targets=list(self.target_views(provider.name, now_s)),
+            )
+            for provider in self.table.providers.values()
+        ]
 
-    def _install_credentials(self, keys: dict[str, str]) -> None:
-        owners: dict[str, str] = {}
-        for name, key in keys.items():
-            owners.setdefault(key, name)
-        credentials = {
-            key: self._credentials.get(key) or CredentialState(key=key, provider=owner)
-            for key, owner in owners.items()
-        }
-        for key, owner in owners.items():
-            credentials[key].provider = owner
-        self._credentials = credentials
+    def provider_view(self, provider: Provider, now_s: float) -> ProviderView:
+        """Show one provider of the current table, without its targets; see `target_views`."""
+        state = self._measured.providers.get(provider.name) or _IDLE
+        credential = self._measured.credential_of(provider.name)
+        return ProviderView(
+            name=provider.name,
+            type=provider.type,
+            base_url=provider.base_url,
+            suspended=provider.suspend,
+            healthy=state.health.healthy,
+            health_detail=state.health.detail,
+            in_flight=state.in_flight,
+            max_in_flight=provider.max_in_flight,
+            credential_open_in_s=credential.breaker.open_in_s(now_s) if credential else None,
+            targets=(),
+        )
 
-    def _install_targets(
-        self, table: Table, keys: dict[str, str]
-    ) -> list[tuple[Target, StateName, StateName]]:
-        """Keep, make and forget target states; return those whose mode changes what people see."""
-        states: dict[str, TargetState] = {}
-        changes = []
-        for route in table.routes.values():
-            for target in route.targets:
-                provider = table.providers.get(target.provider)
-                if provider is None or target.key in states:
-                    continue
-                policy = provider.breaker
-                state = self._targets.get(target.key)
-                if state is None:
-                    state = TargetState(
-                        breaker=Breaker(policy),
-                        mode=policy.mode,
-                        credential=self._credentials[keys[provider.name]],
-                    )
-                elif state.mode is not policy.mode:
-                    breaker_state = state.breaker.state
-                    before = state_name(breaker_state, state.mode)
-                    changes.append((target, before, state_name(breaker_state, policy.mode)))
-                state.breaker.policy = policy
-                state.mode = policy.mode
-                states[target.key] = state
-        self._targets = states
-        return changes
+    def target_views(self, provider: str, now_s: float) -> Iterator[TargetView]:
+        """Show the targets of a provider, one by one, each as it is when it is its turn."""
+        for target in self._measured.layout.targets.get(provider, ()):
+            view = self.target_view(target, now_s)
+            if view is not None:
+                yield view
 
-    def _install_providers(self, table: Table, keys: dict[str, str]) -> None:
-        targets: dict[str, dict[str, Target]] = {name: {} for name in keys}
-        for route in table.routes.values():
-            for target in route.targets:
-                if target.provider in targets:
-                    targets[target.provider].setdefault(target.key, target)
-        providers = {}
-        for name, state in self._providers.items():
-            if state.in_flight and name not in table.providers:
-                state.health = ProbeHealth()
-                providers[name] = state
-        for name, provider in table.providers.items():
-            state = self._providers.get(name) or ProviderState(credential_key=keys[name])
-            if state.credential_key != keys[name] or provider.health_check.interval_s <= 0:
-                state.credential_key = keys[name]
-                state.health = ProbeHealth()
-            state.targets = tuple(targets[name].values())
-            providers[name] = state
-        self._providers = providers
-
-    def _find(self, target: Target, table: Table) -> tuple[Provider, TargetState] | None:
-        provider = table.providers.get(target.provider)
-        if provider is None:
+    def target_view(self, target: Target, now_s: float) -> TargetView | None:
+        """Show one target, None if the current table has it not."""
+        found = self._measured.glimpse(target)
+        if found is None:
             return None
-        state = self._targets.get(target.key)
-        if table is not self._table:
-            if provider.target_key(target.model) != target.key:
-                return None
-            state = state or self._forgotten(provider)
-        return None if state is None else (provider, state)
+        provider, state = found
+        refusal = self._refusal(provider, state, now_s)
+        return state.view(target, provider.breaker.mode, refusal, now_s)
 
-    def _forgotten(self, provider: Provider) -> TargetState:
-        key = provider.credential_key
-        credential = self._credentials.get(key)
-        return TargetState(
-            breaker=Breaker(provider.breaker),
-            mode=provider.breaker.mode,
-            credential=credential or CredentialState(key=key, provider=provider.name),
+    def circuit(self, target: Target, now_s: float) -> Circuit | None:
+        """Tell whether a target of the current table is used and closed, None if it is in no route.
+
+        What `view` tells at length, for one target, of its provider's probes and credential, too.
+        """
+        found = self._measured.glimpse(target)
+        if found is None:
+            return None
+        provider, state = found
+        measured = self._measured.providers.get(provider.name)
+        breaker = state_name(state.breaker.state_at(now_s), provider.breaker.mode)
+        return Circuit(
+            used=bool(state.successes or state.failures),
+            closed=(
+                breaker in _PASSING
+                and (measured is None or measured.health.healthy is not False)
+                and state.credential.breaker.open_in_s(now_s) is None
+            ),
         )
 
     def _refusal(self, provider: Provider, state: TargetState, now_s: float) -> Refusal | None:
         # What lasts longest is told first: a suspended provider is not worth waiting for.
         if provider.suspend:
             return Refusal(reason=SkipReason.SUSPENDED, detail="suspended by its manifest")
-        measured = self._providers.get(provider.name)
+        measured = self._measured.providers.get(provider.name)
         if measured is not None and measured.health.healthy is False:
             return Refusal(reason=SkipReason.UNHEALTHY, detail=measured.health.detail)
         refusal = state.refusal(provider.breaker.mode, now_s)
@@ -320,10 +309,7 @@ class LiveTable:
         return None
 
     def _take(self, target: Target, provider: Provider, state: TargetState, now_s: float) -> Permit:
-        measured = self._providers.get(provider.name)
-        if measured is None:
-            measured = ProviderState(credential_key=provider.credential_key)
-            self._providers[provider.name] = measured
+        measured = self._measured.provider(provider)
         measured.in_flight += 1
         measured.last_used_s = now_s
         state.in_flight += 1
@@ -351,12 +337,12 @@ class LiveTable:
         permit.target_state.in_flight -= 1
         measured = permit.provider_state
         measured.in_flight -= 1
-        if not measured.in_flight and permit.provider not in self._table.providers:
-            del self._providers[permit.provider]
+        if not measured.in_flight and permit.provider not in self.table.providers:
+            del self._measured.providers[permit.provider]
 
     def _announce_target(self, permit: Permit, before: BreakerState, now_s: float) -> None:
         state = permit.target_state
-        if state.breaker.state is before or self._targets.get(permit.key) is not state:
+        if state.breaker.state is before or self._measured.targets.get(permit.key) is not state:
             return
         before_name = state_name(before, state.mode)
         after_name = state_name(state.breaker.state, state.mode)
@@ -377,7 +363,10 @@ class LiveTable:
         self, credential: CredentialState, before: BreakerState, now_s: float
     ) -> None:
         breaker = credential.breaker
-        if breaker.state is before or self._credentials.get(credential.key) is not credential:
+        if (
+            breaker.state is before
+            or self._measured.credentials.get(credential.key) is not credential
+        ):
             return
         self._announce(
             Transition(
@@ -395,24 +384,3 @@ class LiveTable:
     def _announce(self, transition: Transition) -> None:
         for listener in self._listeners:
             listener(transition)
-
-    def _provider_view(self, provider: Provider, now_s: float) -> ProviderView:
-        measured = self._providers[provider.name]
-        credential = self._credentials[measured.credential_key]
-        return ProviderView(
-            name=provider.name,
-            type=provider.type,
-            base_url=provider.base_url,
-            suspended=provider.suspend,
-            healthy=measured.health.healthy,
-            health_detail=measured.health.detail,
-            in_flight=measured.in_flight,
-            max_in_flight=provider.max_in_flight,
-            credential_open_in_s=credential.breaker.open_in_s(now_s),
-            targets=[self._target_view(target, now_s) for target in measured.targets],
-        )
-
-    def _target_view(self, target: Target, now_s: float) -> TargetView:
-        refusal = self.refusal(target, self._table, now_s)
-        mode = self._table.providers[target.provider].breaker.mode
-        return self._targets[target.key].view(target, mode, refusal, now_s)

@@ -277,7 +277,9 @@ class Table:
 
     generation: counts installs, from 1; 0 is the empty table before the first.
     version: hash of the content, equal for equal manifests.
-    exact, prefixes, wildcard: the lookup, made once; prefixes are longest first.
+    exact, prefixes, wildcard: the lookup, made once, from a model's name to a route's. Prefixes
+        are told apart by their length, longest first, so that a look-up costs no more than the
+        lengths there are, however many routes there are.
     """
 
     generation: int
@@ -285,24 +287,25 @@ class Table:
     providers: Mapping[str, Provider]
     routes: Mapping[str, Route]
     exact: Mapping[str, str] = field(default_factory=dict)
-    prefixes: Sequence[tuple[str, str]] = ()
+    prefixes: Sequence[tuple[int, Mapping[str, str]]] = ()
     wildcard: str = ""
 
     def route_for(self, model: str) -> Route | None:
         """Return the route for a caller's model name: exact beats prefix beats `*`."""
-        name = self.exact.get(model)
-        if name is None:
-            for prefix, candidate in self.prefixes:
-                if model.startswith(prefix):
-                    name = candidate
-                    break
-            else:
-                name = self.wildcard
+        name = self.exact.get(model) or self.prefix_owner(model) or self.wildcard
         return self.routes.get(name) if name else None
+
+    def prefix_owner(self, model: str) -> str:
+        """Name the route of the longest prefix that a model's name begins with, empty if none."""
+        for length, owners in self.prefixes:
+            owner = owners.get(model[:length])
+            if owner is not None:
+                return owner
+        return ""
 
     def model_names(self) -> Sequence[str]:
         """List the exact names that callers may use, sorted; patterns are not names."""
-        return sorted(self.exact)
+        return sorted(self.exact)  # in no time, as they are so already
 
 
 EMPTY_TABLE = Table(generation=0, version="", providers={}, routes={})
@@ -310,21 +313,21 @@ EMPTY_TABLE = Table(generation=0, version="", providers={}, routes={})
 
 def index_models(
     routes: Mapping[str, Route],
-) -> tuple[dict[str, str], tuple[tuple[str, str], ...], str]:
-    """Build the lookup of a table: exact names, prefixes with the longest first, the wildcard."""
+) -> tuple[dict[str, str], tuple[tuple[int, Mapping[str, str]], ...], str]:
+    """Build the lookup of a table: exact names, sorted; prefixes by length; the wildcard."""
     exact: dict[str, str] = {}
-    prefixes: list[tuple[str, str]] = []
+    prefixes: dict[int, dict[str, str]] = {}
     wildcard = ""
     for route in routes.values():
         for pattern in route.models:
-            if pattern == "*":
-                wildcard = route.name
-            elif pattern.endswith("*"):
-                prefixes.append((pattern[:-1], route.name))
-            else:
+            if not pattern.endswith("*"):
                 exact[pattern] = route.name
-    prefixes.sort(key=lambda item: (-len(item[0]), item[0]))
-    return exact, tuple(prefixes), wildcard
+            elif pattern == "*":
+                wildcard = route.name
+            else:
+                prefixes.setdefault(len(pattern) - 1, {})[pattern[:-1]] = route.name
+    by_length = tuple(sorted(prefixes.items(), reverse=True))
+    return dict(sorted(exact.items())), by_length, wildcard
 
 
 def _digest(*parts: str) -> str:

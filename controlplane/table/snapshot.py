@@ -21,12 +21,14 @@ import json  # noqa: TID251 - the contract's own door to JSON: it cannot import 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from controlplane.table.plain import ShapeError, decoder, encoder
+from controlplane.table.plain import Encoder, ShapeError, decoder, encoder
 from controlplane.table.schema import Provider, Route, Table, index_models
 
 SCHEMA = 1
+
+ObjectT = TypeVar("ObjectT", Provider, Route)
 
 _HEAD = re.compile(rb'\{"checksum":"([0-9a-f]{64})",')
 
@@ -54,14 +56,20 @@ class _Document:
 
 
 def encode(table: Table) -> bytes:
-    """Write a table. Equal tables give equal bytes. Raises ValueError for numbers not finite."""
-    document = _Document(
-        generation=table.generation,
-        schema=SCHEMA,
-        table=_Content(providers=table.providers, routes=table.routes),
-        version=table.version,
+    """Write a table. Equal tables give equal bytes. Raises ValueError for numbers not finite.
+
+    Object by object, so that other threads get their turn, however large the table is.
+    """
+    content = b'{"providers":%s,"routes":%s}' % (
+        _encoded(table.providers, encoder(Provider)),
+        _encoded(table.routes, encoder(Route)),
     )
-    tail = _canonical(encoder(_Document)(document))[1:]
+    tail = b'"generation":%s,"schema":%d,"table":%s,"version":%s}' % (
+        _canonical(table.generation),
+        SCHEMA,
+        content,
+        _canonical(table.version),
+    )
     return b'{"checksum":"%s",%s' % (_checksum(tail), tail)
 
 
@@ -88,16 +96,42 @@ def decode(data: bytes) -> Table:
     return _table(document)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fingerprints:
+    """What is known of the content of a table's objects: each, by name, with its hash."""
+
+    providers: Mapping[str, tuple[Provider, bytes]]
+    routes: Mapping[str, tuple[Route, bytes]]
+
+    @property
+    def version(self) -> str:
+        """The hash of them all: 16 hex digits."""
+        digest = hashlib.sha256(b"%d " % len(self.providers))
+        for prints in (self.providers, self.routes):
+            digest.update(b"".join(known for _, (_, known) in sorted(prints.items())))
+        return digest.hexdigest()[:16]
+
+
+NO_FINGERPRINTS = Fingerprints(providers={}, routes={})
+
+
+def fingerprints(table: Table, known: Fingerprints = NO_FINGERPRINTS) -> Fingerprints:
+    """Hash the content of each object; those that `known` holds, the very same, are not again.
+
+    Generations are no content.
+    """
+    return Fingerprints(
+        providers=_printed(table.providers, known.providers, encoder(Provider)),
+        routes=_printed(table.routes, known.routes, encoder(Route)),
+    )
+
+
 def content_version(table: Table) -> str:
     """Return the hash of a table's content: 16 hex digits, equal for equal manifests.
 
     Generations are no content, neither the table's nor those of its objects.
     """
-    content = encoder(_Content)(_Content(providers=table.providers, routes=table.routes))
-    for objects in content.values():
-        for item in objects.values():
-            del item["generation"]
-    return hashlib.sha256(_canonical(content)).hexdigest()[:16]
+    return fingerprints(table).version
 
 
 def _table(document: _Document) -> Table:
@@ -112,6 +146,28 @@ def _table(document: _Document) -> Table:
         prefixes=prefixes,
         wildcard=wildcard,
     )
+
+
+def _encoded(objects: Mapping[str, Any], plain: Encoder) -> bytes:
+    return b"{%s}" % b",".join(
+        b"%s:%s" % (_canonical(name), _canonical(plain(objects[name]))) for name in sorted(objects)
+    )
+
+
+def _printed(
+    objects: Mapping[str, ObjectT], known: Mapping[str, tuple[ObjectT, bytes]], plain: Encoder
+) -> Mapping[str, tuple[ObjectT, bytes]]:
+    prints: dict[str, tuple[ObjectT, bytes]] = {}
+    for name, item in objects.items():
+        found = known.get(name)
+        prints[name] = found if found and found[0] is item else (item, _print(name, item, plain))
+    return prints
+
+
+def _print(name: str, item: Provider | Route, plain: Encoder) -> bytes:
+    content = plain(item)
+    del content["generation"]
+    return hashlib.sha256(_canonical({name: content})).digest()
 
 
 def _canonical(value: Any) -> bytes:

@@ -6,7 +6,6 @@ for the breaker's policy, which is that of the latest install.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -109,14 +108,12 @@ class ProviderState:
     """One provider, by its name.
 
     credential_key: the identity that its health belongs to.
-    targets: all that routes lead to, each once, in the order of their first mention.
     """
 
     credential_key: str
     health: ProbeHealth = field(default_factory=ProbeHealth)
     in_flight: int = 0
     last_used_s: float | None = None
-    targets: Sequence[Target] = ()
 
 
 def state_name(state: BreakerState, mode: BreakerMode) -> StateName:

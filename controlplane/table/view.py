@@ -51,6 +51,14 @@ class Transition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Circuit:
+    """One target in short. used: it has been called. closed: nothing but capacity refuses a call."""
+
+    used: bool
+    closed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TargetView:
     """One target as it is now.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import math
+from bisect import bisect
 from collections.abc import Iterable, Sequence
 
 from controlplane.table.outcome import Refusal, SkipReason
@@ -29,8 +30,8 @@ OWNER = "switchgear"
 _DEFAULT_RETRY_AFTER_S = 1.0
 """What a caller is asked to wait when no upstream said how long."""
 
-_MAX_KNOWN = 1000
-"""Model names that are compared in search of the one that was meant."""
+_MAX_KNOWN = 100
+"""Model names that are compared in search of the one that was meant: a hundred take 1 ms."""
 
 # A later try can help; everything else has been tried as often as the budget allows, and the
 # caller's own retries would multiply ours.
@@ -114,8 +115,14 @@ def no_target(refusals: Sequence[Refusal]) -> RequestRejected | UpstreamFailed:
 
 
 def unknown_model(model: str, known: Iterable[str]) -> RequestRejected:
-    """Build the 404 for a model name that no route has, with the nearest known one."""
-    names = sorted(known)[:_MAX_KNOWN]
+    """Build the 404 for a model name that no route has, with the nearest known one.
+
+    Among very many, it is sought where the name would stand: those that begin alike are there.
+    """
+    names = sorted(known)
+    if len(names) > _MAX_KNOWN:
+        first = max(0, bisect(names, model) - _MAX_KNOWN // 2)
+        names = names[first : first + _MAX_KNOWN]
     near = difflib.get_close_matches(model, names, n=1)
     hint = f"; did you mean {quoted(near[0])}?" if near else ""
     return RequestRejected(

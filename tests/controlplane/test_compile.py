@@ -120,7 +120,7 @@ def test_a_route_of_overlapping_patterns_is_right() -> None:
     result = compiled({"a.yaml": text})
 
     assert [] == said(result)
-    assert (("gpt-4", "s"), ("gpt-", "r")) == result.table.prefixes
+    assert ((5, {"gpt-4": "s"}), (4, {"gpt-": "r"})) == result.table.prefixes
 
 
 def test_a_target_without_a_provider_is_left_out() -> None:
@@ -415,7 +415,7 @@ def test_a_document_is_looked_at_once() -> None:
 
     second = compile_table(documents, first.good)
 
-    assert first.good.checked["a.yaml", 1] is second.good.checked["a.yaml", 1]
+    assert first.good.memory.checked["a.yaml", 1] is second.good.memory.checked["a.yaml", 1]
 
 
 MANY = {
@@ -486,7 +486,7 @@ def test_the_lookup_follows_the_routes_in_force() -> None:
     result = compiled(MANY)
 
     assert {"m": "r"} == result.table.exact
-    assert (("n", "r"),) == result.table.prefixes
+    assert ((1, {"n": "r"}),) == result.table.prefixes
     assert "s" == result.table.wildcard
 
 

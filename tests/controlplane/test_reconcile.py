@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.reconcile import Reconciler
+from controlplane.reconcile import MANY, Reconciler
 from controlplane.sources.source import SourceResult, SourceState
 from controlplane.store import CURRENT, TableStore
 from controlplane.table.live import LiveTable, Permit
@@ -253,7 +254,8 @@ async def test_a_bad_document_leaves_the_last_good_one_in_force() -> None:
         assert 1 == len(loop.installed)
         assert ["LLMProvider/a"] == [problem.object for problem in status.problems]
         told = {
-            str(item.key): {c.type: c.status for c in item.conditions} for item in status.objects
+            str(item.key): {c.type: c.status for c in item.conditions}
+            for item in loop.reconciler.objects()
         }
         assert "False" == told["LLMProvider/a"]["Ready"]
         assert "True" == told["LLMRoute/r"]["Ready"]
@@ -275,7 +277,7 @@ async def test_losing_most_providers_at_once_is_held_and_then_believed() -> None
         assert "3 of 4 providers are gone" in loop.reconciler.status().braked
         told = {
             item.key.name: [c.type for c in item.conditions if c.type == "Reconciling"]
-            for item in loop.reconciler.status().objects
+            for item in loop.reconciler.objects()
         }
         assert {
             "a": [],
@@ -345,7 +347,9 @@ async def test_a_table_from_the_disk_serves_until_the_source_is_back(tmp_path: P
         assert loop.reconciler.ready.is_set()
         assert status.started_from_disk
         assert ("missing", "there is nothing") == (status.source.state, status.source.detail)
-        assert ["LLMProvider/a", "LLMRoute/r"] == sorted(str(item.key) for item in status.objects)
+        assert ["LLMProvider/a", "LLMRoute/r"] == sorted(
+            str(item.key) for item in loop.reconciler.objects()
+        )
 
         await loop.say(result(FILES))
         assert first == loop.live.table, "the same content is not installed again"
@@ -467,7 +471,7 @@ async def test_an_open_breaker_shows_as_unhealthy_and_stays_ready() -> None:
 
         told = {
             str(item.key): {c.type: f"{c.status}/{c.reason}" for c in item.conditions}
-            for item in loop.reconciler.status().objects
+            for item in loop.reconciler.objects()
         }
 
         for name in ("LLMProvider/a", "LLMRoute/r"):
@@ -499,3 +503,55 @@ async def test_the_first_table_is_on_disk_before_it_serves(tmp_path: Path) -> No
         await loop.settle()
 
     assert [loop.live.table] == on_disk
+
+
+async def test_others_run_while_many_problems_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """Ten thousand bad documents are ten thousand lines, but not one long pause."""
+    turns = 0
+    logged: list[int] = []
+
+    async def spin() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    class Noting(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.levelno == logging.ERROR:
+                logged.append(turns)
+
+    bad = {f"{number}.yaml": "kind: LLMProvider\n" for number in range(400)}
+    caplog.set_level(logging.CRITICAL, "controlplane.reconcile")
+    logger = logging.getLogger("controlplane.reconcile")
+    handler = Noting()
+    logger.addHandler(handler)
+    logger.setLevel(logging.ERROR)
+    spinning = asyncio.create_task(spin())
+    try:
+        async with running(Loop(FakeSource(EMPTY))) as loop:
+            await loop.say(result(bad))
+    finally:
+        spinning.cancel()
+        logger.removeHandler(handler)
+
+    assert len(logged) >= 400
+    assert max(logged.count(turn) for turn in set(logged)) <= 50
+
+
+@pytest.mark.parametrize(("count", "frozen"), [(MANY - 1, False), (MANY, True)])
+async def test_many_fresh_objects_are_left_alone_by_the_collector(
+    count: int,
+    frozen: bool,
+) -> None:
+    """They live as long as the table; a full collection would look through them all at once."""
+    many = {"many.yaml": joined(*(provider(f"p{number}") for number in range(count)))}
+    gc.unfreeze()
+    try:
+        async with running(Loop(FakeSource(EMPTY))) as loop:
+            await loop.say(result(many))
+
+            assert count == len(loop.providers)
+            assert frozen is (gc.get_freeze_count() > 0)
+    finally:
+        gc.unfreeze()

@@ -19,7 +19,7 @@ from controlplane.table.outcome import Outcome, OutcomeKind, SkipReason
 from controlplane.table.permit import Permit
 from controlplane.table.view import StateName
 from controlplane.verdict import ObjectKey
-from dataplane import codec, headers, telemetry, telemetry_names
+from dataplane import codec, headers, rows, telemetry, telemetry_names
 from dataplane.flight import Decision, FlightRecord, RequestOutcome
 from dataplane.logs import JsonFormatter, log_request
 from dataplane.telemetry import NO_TELEMETRY, SYSTEM_CLOCK, TelemetrySettings
@@ -96,7 +96,8 @@ async def test_all_fields_of_the_status_are_told() -> None:
         _break(rig.live)
         async with rig.http.get(f"{rig.admin_url}/status") as answer:
             document = await answer.json()
-    document |= control_status(_reconciled())
+    chunks = rows.encode(control_status(_reconciled(), _objects()))
+    document |= codec.decode_object(b"".join([chunk async for chunk in chunks]))
     document["telemetry"] |= await _telemetry_status()
 
     text = section("The status document")
@@ -176,7 +177,7 @@ def _break(live: Any) -> None:
         live.record(permit, Outcome(kind=OutcomeKind.FAILURE), time.monotonic())
 
 
-def _reconciled() -> ReconcileStatus:
+def _objects() -> Iterator[ObjectStatus]:
     condition = Condition(
         type=ConditionType.READY,
         status=ConditionStatus.TRUE,
@@ -185,6 +186,10 @@ def _reconciled() -> ReconcileStatus:
         observed_generation=1,
     )
     key = ObjectKey(kind="LLMProvider", name="a")
+    yield ObjectStatus(key=key, origin="a.yaml", line=1, generation=1, conditions=[condition])
+
+
+def _reconciled() -> ReconcileStatus:
     values: dict[str, Any] = {
         "generation": 1,
         "version": "v",
@@ -194,9 +199,6 @@ def _reconciled() -> ReconcileStatus:
         "store_detail": "",
         "rounds": 1,
         "problems": [Problem(origin="a.yaml", message="m")],
-        "objects": [
-            ObjectStatus(key=key, origin="a.yaml", line=1, generation=1, conditions=[condition])
-        ],
         "last_success_age_s": 1.0,
     }
     known = ReconcileStatus.__dataclass_fields__

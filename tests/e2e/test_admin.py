@@ -101,6 +101,17 @@ async def test_paths(rig: Rig, path: str, status: int) -> None:
     assert status < 400 or document["error"]["message"]
 
 
+@pytest.mark.parametrize("path", ["/status", "/capabilities", "/table", "/livez"])
+async def test_head_is_get_without_the_body(rig: Rig, path: str) -> None:
+    async with rig.http.head(f"{rig.admin_url}{path}") as response:
+        length, body = int(response.headers["content-length"]), await response.read()
+
+    assert (200, b"") == (response.status, body)
+    assert length > 0
+    # The connection is still in step.
+    assert 200 == (await get(rig, path))[0]
+
+
 async def test_the_admin_port_only_reads(rig: Rig) -> None:
     async with rig.http.post(f"{rig.admin_url}/status") as response:
         assert (405, "GET") == (response.status, response.headers["allow"])

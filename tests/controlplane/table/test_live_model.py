@@ -15,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from controlplane.table.live import LiveTable, Permit
 from controlplane.table.outcome import Outcome, OutcomeKind, SkipReason
 from controlplane.table.schema import Table, Target
+from controlplane.table.view import Circuit, StateName
 from tests.controlplane.table.tables import POLICY, provider, route, table, target
 
 FAILURES, OPEN_S, MAX_OPEN_S, TRIALS, LIMIT = 2, 16.0, 50.0, 2, 5
@@ -218,6 +219,23 @@ class LiveTableAgainstModel(RuleBasedStateMachine):
         self.live.credential_changed(PAIR.credential_key, self.now_s)
         key = self.keys[PAIR.name]
         key.until_s, key.row, key.trial, key.epoch = None, 0, None, key.epoch + 1
+
+    @invariant()
+    def circuits_are_views_in_short(self) -> None:
+        told = {
+            (target.provider, target.model): Circuit(
+                used=bool(target.successes or target.failures),
+                closed=target.state is StateName.CLOSED
+                and view.credential_open_in_s is None
+                and view.healthy is not False,
+            )
+            for view in self.live.view(self.now_s)
+            for target in view.targets
+        }
+
+        assert [told.get((place.provider, place.model)) for place in TARGETS] == [
+            self.live.circuit(place, self.now_s) for place in TARGETS
+        ]
 
     @invariant()
     def refusals_agree(self) -> None:

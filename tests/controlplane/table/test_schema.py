@@ -2,6 +2,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from controlplane.table.schema import EMPTY_TABLE, CredentialKind, CredentialRef
 from tests.controlplane.table.tables import provider, route, table, target
 
@@ -25,6 +28,46 @@ def test_exact_names_beat_prefixes_and_those_beat_the_wildcard() -> None:
 
     assert ["exact", "long", "short", "rest"] == [item and item.name for item in found]
     assert ["gpt-4o"] == made.model_names()
+
+
+@given(
+    patterns=st.lists(st.text("ab", max_size=4), unique=True, max_size=12),
+    stars=st.lists(st.booleans(), min_size=12, max_size=12),
+    model=st.text("ab", min_size=1, max_size=6),
+)
+def test_the_longest_pattern_wins(patterns: list[str], stars: list[bool], model: str) -> None:
+    """The look-up finds what comparing with all patterns finds."""
+    claimed = [
+        f"{text}*" if star or not text else text
+        for text, star in zip(patterns, stars, strict=False)
+    ]
+    routes = [
+        replace(route([target(OWNER)], name=f"r{number}"), models=(pattern,))
+        for number, pattern in enumerate(claimed)
+    ]
+    matching = [
+        (not pattern.endswith("*"), len(pattern), f"r{number}")
+        for number, pattern in enumerate(claimed)
+        if pattern == model or (pattern.endswith("*") and model.startswith(pattern[:-1]))
+    ]
+
+    found = table([OWNER], routes).route_for(model)
+
+    assert (max(matching)[2] if matching else None) == (found.name if found else None)
+
+
+def test_ten_thousand_prefixes_of_one_length_are_one_look_up() -> None:
+    routes = [
+        replace(route([target(OWNER)], name=f"r{number}"), models=(f"family-{number:05}/*",))
+        for number in range(10_000)
+    ]
+    made = table([OWNER], routes)
+
+    found = made.route_for("family-09999/large")
+
+    assert 1 == len(made.prefixes)
+    assert found is not None
+    assert "r9999" == found.name
 
 
 def test_a_name_that_no_route_claims_has_no_route() -> None:
@@ -66,3 +109,12 @@ def test_what_chooses_an_identity_is_part_of_the_credential() -> None:
     assert plain.credential_key == other_region.credential_key
     assert plain.credential_key != role.credential_key
     assert plain.target_key("m") != role.target_key("m")
+
+
+def test_names_are_indexed_in_order() -> None:
+    """A list of all names is asked for by requests; to sort it each time would cost them."""
+    routes = [replace(route([target(OWNER)], name=name), models=(name,)) for name in "cab"]
+
+    made = table([OWNER], routes)
+
+    assert ["a", "b", "c"] == list(made.exact) == made.model_names()

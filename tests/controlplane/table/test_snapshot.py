@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,7 +27,14 @@ from controlplane.table.schema import (
     Table,
     Timeouts,
 )
-from controlplane.table.snapshot import SCHEMA, SnapshotError, content_version, decode, encode
+from controlplane.table.snapshot import (
+    SCHEMA,
+    SnapshotError,
+    content_version,
+    decode,
+    encode,
+    fingerprints,
+)
 from tests.controlplane.table.tables import provider, route, table, target
 
 seconds = st.floats(0.0, 1e6)
@@ -133,6 +141,33 @@ def body_of(made: Table) -> str:
 @given(made=tables())
 def test_a_table_survives_the_round_trip(made: Table) -> None:
     assert made == decode(encode(made))
+
+
+@given(made=tables())
+def test_a_snapshot_is_canonical_json(made: Table) -> None:
+    """Written object by object, it is what writing all at once would give."""
+    body = body_of(made)
+
+    assert body == json.dumps(
+        json.loads(body), sort_keys=True, separators=(",", ":"), ensure_ascii=False
+    )
+
+
+@given(made=tables(), other=tables())
+def test_known_fingerprints_change_nothing(made: Table, other: Table) -> None:
+    known = fingerprints(other)
+    mixed = replace(made, providers={**other.providers, **made.providers})
+
+    assert fingerprints(mixed) == fingerprints(mixed, known)
+    assert fingerprints(mixed) == fingerprints(mixed, fingerprints(mixed))
+
+
+def test_the_same_object_is_hashed_once() -> None:
+    known = fingerprints(SMALL)
+
+    again = fingerprints(replace(SMALL, generation=7), known)
+
+    assert known.providers["a"] is again.providers["a"]
 
 
 @given(made=tables())

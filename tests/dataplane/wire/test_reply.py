@@ -206,6 +206,14 @@ def test_targets_that_all_lack_a_feature_are_the_callers_matter(detail: str, suf
     assert decode(body)["error"]["message"].endswith("supports the request" + suffix)
 
 
+def test_among_many_models_the_nearest_is_sought_where_the_name_would_stand() -> None:
+    known = [f"family-{number:05}/large" for number in range(10_000)]
+
+    rejection = unknown_model("family-07777/lrge", known)
+
+    assert rejection.message.endswith('did you mean "family-07777/large"?')
+
+
 @pytest.mark.parametrize(
     ("model", "known", "message"),
     [
