@@ -21,9 +21,9 @@ from opentelemetry.trace import (  # noqa: TID251 - as above
     Tracer,
 )
 
-from dataplane.telemetry_attributes import Attributes
+from dataplane.telemetry_attributes import Attribute, Attributes
 from dataplane.telemetry_guard import Guard
-from dataplane.telemetry_records import Kind, SpanContext, SpanEvent, SpanRecord
+from dataplane.telemetry_records import Kind, Shared, SpanContext, SpanEvent, SpanRecord
 from dataplane.telemetry_settings import SettingsError
 from dataplane.telemetry_w3c import Inbound
 
@@ -121,7 +121,7 @@ class ApiTracer:
         decided: SpanContext | None,
         inbound: Inbound,
         *,
-        attributes: Attributes,
+        first: Shared,
         start_ns: int,
         links: Sequence[SpanContext],
     ) -> SpanRecord:
@@ -129,18 +129,23 @@ class ApiTracer:
         parent = inbound.baggage if isinstance(inbound.baggage, Context) else NO_CONTEXT
         linked = [Link(api_context(link)) for link in links]
         return self._start(
-            name, Kind.SERVER, parent, attributes=attributes, start_ns=start_ns, links=linked
+            name, Kind.SERVER, parent, attributes=first.attributes, start_ns=start_ns, links=linked
         )
 
     def child(
-        self, name: str, parent: SpanRecord, attributes: Attributes, start_ns: int
+        self,
+        name: str,
+        parent: SpanRecord,
+        *,
+        first: Shared,
+        attributes: Attributes,
+        start_ns: int,
     ) -> SpanRecord:
         """Start a client span, or follow the invalid one."""
         assert isinstance(parent, ApiRecord), "started by this tracer"
         above = trace.set_span_in_context(parent.span, NO_CONTEXT)
-        return self._start(
-            name, Kind.CLIENT, above, attributes=attributes, start_ns=start_ns, links=()
-        )
+        known = {**first.attributes, **attributes}
+        return self._start(name, Kind.CLIENT, above, attributes=known, start_ns=start_ns, links=())
 
     def new_span_id(self) -> str:
         """Give the invalid id: here each attempt has a span of its own."""
@@ -153,7 +158,7 @@ class ApiTracer:
         try:
             for event in record.events:
                 _add(span, event)
-            span.set_attributes(record.attributes)
+            span.set_attributes(record.all_attributes())
             if record.failed:
                 span.set_status(StatusCode.ERROR, record.description or None)
         except Exception as error:  # noqa: BLE001 - see Guard
@@ -169,7 +174,7 @@ class ApiTracer:
         kind: Kind,
         parent: Context,
         *,
-        attributes: Attributes,
+        attributes: Mapping[str, Attribute],
         start_ns: int,
         links: Sequence[Link],
     ) -> SpanRecord:

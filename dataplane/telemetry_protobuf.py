@@ -19,7 +19,9 @@ from dataplane import telemetry_names as names
 from dataplane.telemetry_attributes import Attribute
 from dataplane.telemetry_records import (
     NOTHING_DROPPED,
+    NOTHING_SHARED,
     Kind,
+    Shared,
     SpanContext,
     SpanEvent,
     SpanRecord,
@@ -103,17 +105,22 @@ class ProtobufEncoder:
             bytes.fromhex(ids),
             _name(record.name, record.kind),
             _TIMES(0x39, record.start_ns, 0x41, record.end_ns),
+            record.first.protobuf or _shared(record.first),
         ]
         for item in record.attributes.items():
             key, value = item
             kind = type(value)
             if kind is float:
                 parts.append(_double_head(key) + _DOUBLE(value))
+            elif key in _SELDOM_TWICE:
+                parts.append(_attribute(item))
             else:
                 kept = self._kept.get(kind)
                 parts.append(
                     _attribute(item) if kept is None else kept.get(item) or _fresh(kept, item)
                 )
+        if record.last is not NOTHING_SHARED:
+            parts.append(record.last.protobuf or _shared(record.last))
         if context.state:
             parts.append(_text(b"\x1a", context.state))
         if record.events:
@@ -125,6 +132,12 @@ class ProtobufEncoder:
         parts.append(_status(record.description) if record.failed else _UNSET)
         parts.append(_REMOTE_CHILD if parent is not None and parent.remote else _LOCAL_CHILD)
         return b"".join(parts)
+
+
+def _shared(shared: Shared) -> bytes:
+    """Encode what spans have in common, and keep it with it."""
+    shared.protobuf = b"".join(map(_attribute, shared.attributes.items()))
+    return shared.protobuf
 
 
 def _events(record: SpanRecord) -> Sequence[bytes]:
@@ -171,7 +184,7 @@ def _status(description: str) -> bytes:
 def _fresh(kept: dict[tuple[str, Attribute], bytes], item: tuple[str, Attribute]) -> bytes:
     """Encode an attribute of a span, and keep it if it may come again."""
     pair = _attribute(item)
-    if item[0] not in _SELDOM_TWICE and len(pair) <= _MAX_KEPT_BYTES:
+    if len(pair) <= _MAX_KEPT_BYTES:
         if len(kept) >= _MAX_KEPT:
             kept.clear()
         kept[item] = pair
@@ -179,7 +192,31 @@ def _fresh(kept: dict[tuple[str, Attribute], bytes], item: tuple[str, Attribute]
 
 
 def _attribute(item: tuple[str, Attribute]) -> bytes:
-    return _field(_SPAN_ATTRIBUTES, _pair(*item))
+    key, value = item
+    kind = type(value)
+    if kind is int:
+        content = _varint(value & 0xFFFFFFFFFFFFFFFF)  # type: ignore[operator]  # an int
+        head, room = _key_head(key)
+        if len(content) < room:
+            size = len(content) + 1
+            return b"\x4a%c%b%c\x18%b" % (len(head) + 1 + size, head, size, content)
+    elif kind is str:
+        content = value.encode("utf-8", "replace")  # type: ignore[union-attr]  # a text
+        head, room = _key_head(key)
+        if len(content) < room:
+            size = len(content)
+            return b"\x4a%c%b%c\x0a%c%b" % (len(head) + 3 + size, head, size + 2, size, content)
+    return _field(_SPAN_ATTRIBUTES, _pair(key, value))
+
+
+@lru_cache(maxsize=256)
+def _key_head(key: str) -> tuple[bytes, int]:
+    """Give a pair's bytes up to its value, and below how many bytes of value all lengths are one.
+
+    With these most pairs are written in one step instead of five.
+    """
+    head = _text(b"\x0a", key) + b"\x12"
+    return head, 0x80 - 3 - len(head)
 
 
 @lru_cache(maxsize=128)

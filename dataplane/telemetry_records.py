@@ -7,11 +7,11 @@ attributes put in are those of `telemetry_attributes`, which hold only what can 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from typing import NamedTuple, Protocol
 
-from dataplane.telemetry_attributes import Attributes
+from dataplane.telemetry_attributes import Attribute, Attributes
 
 SAMPLED = 0x01
 """The flag of a trace that is exported."""
@@ -69,9 +69,31 @@ class Dropped(NamedTuple):
 NOTHING_DROPPED = Dropped()
 
 
+class Shared:
+    """Attributes that many spans have in common, put together once; never changed.
+
+    Most of what a span says is the same for each request of a route and each call of a target, so
+    it is looked up instead of being put together, and its encoding is kept here, too.
+
+    protobuf: kept by the encoder of that format, empty until it has been asked for.
+    """
+
+    __slots__ = ("attributes", "protobuf")
+
+    def __init__(self, attributes: Mapping[str, Attribute]) -> None:
+        """Share these attributes, which become its own."""
+        self.attributes = attributes
+        self.protobuf = b""
+
+
+NOTHING_SHARED = Shared({})
+
+
 class SpanRecord:
     """One span that will be exported. Whoever started it sets its end before handing it on.
 
+    first, last: what it has in common with others, set before and after its own attributes.
+    attributes: its own. None of the three has a name of another.
     parent: None for a root. links: contexts of other spans, without attributes.
     start_ns, end_ns: wall-clock nanoseconds. failed: whether its status is ERROR, it is UNSET
     otherwise and never OK. description: of a failure, empty for none.
@@ -86,7 +108,9 @@ class SpanRecord:
         "end_ns",
         "events",
         "failed",
+        "first",
         "kind",
+        "last",
         "links",
         "name",
         "parent",
@@ -102,9 +126,12 @@ class SpanRecord:
         parent: SpanContext | None,
         attributes: Attributes,
         start_ns: int,
+        first: Shared = NOTHING_SHARED,
         links: Sequence[SpanContext] = (),
     ) -> None:
         """Start a span. `attributes` becomes the record's own."""
+        self.first = first
+        self.last = NOTHING_SHARED
         self.name = name
         self.kind = kind
         self.context = context
@@ -117,6 +144,10 @@ class SpanRecord:
         self.failed = False
         self.description = ""
         self.dropped = NOTHING_DROPPED
+
+    def all_attributes(self) -> Attributes:
+        """Give every attribute, in the order in which they were set."""
+        return {**self.first.attributes, **self.attributes, **self.last.attributes}
 
 
 class Exporter(Protocol):

@@ -15,18 +15,27 @@ from controlplane.table.schema import Provider, ProviderType, Target
 from dataplane import telemetry_names as names
 from dataplane.errors import UpstreamFailed
 from dataplane.flight import Decision, DelaySource, FlightLeg, FlightRecord, RequestOutcome
-from dataplane.provider import Operation, Request, ResponseFacts
+from dataplane.provider import Request, ResponseFacts
 from dataplane.telemetry import AttemptSpan
 from dataplane.telemetry_attributes import (
     Attributes,
     as_double,
     attempt_end,
-    attempt_start,
     error_type,
+    finish_reasons,
     request_end,
+    request_parameters,
+    request_times,
 )
-from dataplane.telemetry_records import SAMPLED, SpanContext, SpanEvent, SpanRecord
+from dataplane.telemetry_records import (
+    NOTHING_SHARED,
+    SAMPLED,
+    SpanContext,
+    SpanEvent,
+    SpanRecord,
+)
 from dataplane.telemetry_settings import TelemetrySettings
+from dataplane.telemetry_shared import SharedAttributes
 from dataplane.telemetry_tracer import Tracer
 from dataplane.telemetry_w3c import Propagation
 
@@ -50,6 +59,7 @@ class Common:
     """What all spans are made with."""
 
     tracer: Tracer
+    shared: SharedAttributes
     propagation: Propagation
     settings: TelemetrySettings
 
@@ -130,11 +140,19 @@ class TracedRequest:
         leg = self.flight.attempt(provider.name, target.model)
         record = None
         if self._record is not None:
-            record = self._common.tracer.child(
-                f"{request.operation.value} {target.model}".rstrip(),
+            common = self._common
+            _, name, first = common.shared.attempt_start(
+                provider, target, request, self.flight.route, number
+            )
+            attributes = request_parameters(provider, request)
+            if self._given:
+                self._put_conversation(attributes)
+            record = common.tracer.child(
+                name,
                 self._record,
-                self._attempt_attributes(provider, target, request, number),
-                self.at_ns(leg.started_s),
+                first=first,
+                attributes=attributes,
+                start_ns=self.at_ns(leg.started_s),
             )
         attempt = TracedAttempt(self, record, leg, provider, request)
         self._open.append(attempt)
@@ -153,15 +171,14 @@ class TracedRequest:
         record = self._record
         if not flight.end(outcome, status, error_type) or record is None:
             return
-        attributes = request_end(flight)
+        last = self._common.shared.request_end(flight)
+        if last is not None:
+            record.last = last
+        else:
+            record.attributes.update(request_end(flight))
+        record.attributes.update(request_times(flight))
         if self._given:
-            attributes.update(self._given)
-            if self._common.settings.compat and names.CONVERSATION_ID in self._given:
-                attributes[names.SESSION_ID] = self._given[names.CONVERSATION_ID]
-            for name in self._given:
-                # What is set again counts as set last, which matters to a limit.
-                record.attributes.pop(name, None)
-        record.attributes.update(attributes)
+            self._put_given(record)
         record.failed = bool(flight.error_type)
         record.end_ns = self.at_ns(flight.started_s + flight.duration_s)
         self._common.tracer.end(record)
@@ -173,8 +190,10 @@ class TracedRequest:
 
     def headers_for(self, record: SpanRecord | None, provider: Provider) -> Mapping[str, str]:
         """Give what a provider may learn of our trace, from an attempt's context."""
-        default = "trace" if provider.type in _JOINS_TRACES else "none"
-        match provider.options.get("propagation", default):
+        choice = provider.options.get("propagation")
+        if choice is None:
+            choice = "trace" if provider.type in _JOINS_TRACES else "none"
+        match choice:
             case "trace":
                 baggage = None
             case "traceAndBaggage":
@@ -194,26 +213,32 @@ class TracedRequest:
             self._common.tracer.end(record)
 
     @property
+    def shared(self) -> SharedAttributes:
+        """What spans have in common."""
+        return self._common.shared
+
+    @property
     def compat(self) -> bool:
         """Whether older names are written beside the current ones."""
         return self._common.settings.compat
 
-    def _attempt_attributes(
-        self, provider: Provider, target: Target, request: Request, number: int
-    ) -> Attributes:
-        attributes = attempt_start(
-            provider, target, request, route=self.flight.route, number=number
-        )
-        if self._given:
-            conversation = self._given.get(names.CONVERSATION_ID)
-            if conversation is not None:
-                attributes[names.CONVERSATION_ID] = conversation
-                if self._common.settings.compat:
-                    attributes[names.SESSION_ID] = conversation
-        if self._common.settings.openinference:
-            embeds = request.operation is Operation.EMBEDDINGS
-            attributes[names.OPENINFERENCE_KIND] = "EMBEDDING" if embeds else "LLM"
-        return attributes
+    def _put_conversation(self, attributes: Attributes) -> None:
+        conversation = self._given.get(names.CONVERSATION_ID)
+        if conversation is not None:
+            attributes[names.CONVERSATION_ID] = conversation
+            if self._common.settings.compat:
+                attributes[names.SESSION_ID] = conversation
+
+    def _put_given(self, record: SpanRecord) -> None:
+        """Set what mapped headers said, over anything of the same name."""
+        attributes = record.all_attributes()
+        for name in self._given:
+            # What is set again counts as set last, which matters to a limit.
+            attributes.pop(name, None)
+        attributes.update(self._given)
+        self._put_conversation(attributes)
+        record.first = record.last = NOTHING_SHARED
+        record.attributes = attributes
 
     def _event(self, record: SpanRecord, name: str, attributes: Attributes) -> None:
         if len(record.events) < MAX_EVENTS:
@@ -240,6 +265,11 @@ class TracedAttempt:
         "_status",
     )
 
+    # Set by the first chunk.
+    _first_s: float
+    _last_s: float
+    _stall_s: float
+
     def __init__(
         self,
         owner: TracedRequest,
@@ -256,9 +286,6 @@ class TracedAttempt:
         self._request = request
         self._now_s = owner.flight.clock.now_s
         self._chunks = 0
-        self._first_s = 0.0
-        self._last_s = 0.0
-        self._stall_s = 0.0
         self._facts: ResponseFacts | None = None
         self._status: int | None = None
         self._request_id = ""
@@ -272,6 +299,7 @@ class TracedAttempt:
         now_s = self._now_s()
         if not self._chunks:
             self._first_s = now_s
+            self._stall_s = 0.0
         elif now_s - self._last_s > self._stall_s:
             self._stall_s = now_s - self._last_s
         self._last_s = now_s
@@ -287,23 +315,27 @@ class TracedAttempt:
         """End the span."""
         failed = decision in _FAILED
         blamed = failure if failed else None
-        if not self._leg.end(decision, error_type(blamed) if blamed is not None else ""):
+        error = error_type(blamed) if blamed is not None else ""
+        if not self._leg.end(decision, error):
             return
         record = self._record
         if record is not None:
+            facts = self._facts
+            record.last = self._owner.shared.attempt_end(
+                decision,
+                self._upstream_status(blamed),
+                error or ("_OTHER" if failed else ""),
+                facts.response_model if facts is not None else "",
+                finish_reasons(self._request, decision, facts),
+            )
             attributes = record.attributes
             attributes |= attempt_end(
                 self._provider,
-                self._request,
-                decision,
-                facts=self._facts,
-                status=self._upstream_status(blamed),
+                facts=facts,
                 request_id=self._request_id or (blamed.request_id if blamed is not None else ""),
                 failure=blamed,
                 compat=self._owner.compat,
             )
-            if failed and blamed is None:
-                attributes[names.ERROR_TYPE] = "_OTHER"
             if self._chunks and self._request.stream:
                 attributes[names.RESPONSE_TTFC] = self._first_s - self._leg.started_s
                 attributes[names.STREAM_CHUNKS] = self._chunks

@@ -34,6 +34,7 @@ from dataplane.telemetry_settings import (
     SettingsError,
     TelemetrySettings,
 )
+from dataplane.telemetry_shared import SharedAttributes
 from dataplane.telemetry_spans import Common
 from dataplane.telemetry_tracer import RecordTracer
 from dataplane.telemetry_traces import Traces
@@ -79,7 +80,12 @@ def start(
     tracer = RecordTracer(
         sampler(export.sampler, export.sampler_ratio), queue.put, random.getrandbits
     )
-    common = Common(tracer=tracer, propagation=propagation, settings=settings)
+    common = Common(
+        tracer=tracer,
+        propagation=propagation,
+        settings=settings,
+        shared=SharedAttributes(openinference=settings.openinference),
+    )
     return Traces(export, common, queue, guard=guard, clock=clock)
 
 
@@ -127,6 +133,7 @@ def _launched(
         tracer=ApiTracer(provider.get_tracer(names.NS, version), guard),
         propagation=ApiPropagation(propagator(export.propagators), guard),
         settings=settings,
+        shared=SharedAttributes(openinference=settings.openinference),
     )
     return Traces(export, common, None, guard=guard, clock=clock)
 

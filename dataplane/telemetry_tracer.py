@@ -6,12 +6,18 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from dataplane.telemetry_attributes import Attributes
-from dataplane.telemetry_records import RANDOM, SAMPLED, Kind, SpanContext, SpanRecord
+from dataplane.telemetry_records import RANDOM, SAMPLED, Kind, Shared, SpanContext, SpanRecord
 from dataplane.telemetry_sampling import Sampler
 from dataplane.telemetry_w3c import Inbound
 
 _LOCAL = False
 """Of contexts: not from another process. Given by position, as these are made for each span."""
+
+_new = tuple.__new__
+"""Makes a context in a third of the time that its class takes, which unpacks and packs again."""
+
+_CLIENT = Kind.CLIENT
+_SERVER = Kind.SERVER
 
 
 class Tracer(Protocol):
@@ -27,7 +33,7 @@ class Tracer(Protocol):
         decided: SpanContext | None,
         inbound: Inbound,
         *,
-        attributes: Attributes,
+        first: Shared,
         start_ns: int,
         links: Sequence[SpanContext],
     ) -> SpanRecord:
@@ -35,7 +41,13 @@ class Tracer(Protocol):
         ...
 
     def child(
-        self, name: str, parent: SpanRecord, attributes: Attributes, start_ns: int
+        self,
+        name: str,
+        parent: SpanRecord,
+        *,
+        first: Shared,
+        attributes: Attributes,
+        start_ns: int,
     ) -> SpanRecord:
         """Start the client span of an attempt."""
         ...
@@ -67,14 +79,14 @@ class RecordTracer:
         """Continue the caller's trace, or begin one; the sampler sets the flag."""
         parent = inbound.parent
         if parent is None:
-            trace_id = "%032x" % (self._random_bits(128) or 1)
+            trace_id = (self._random_bits(128) or 1).to_bytes(16, "big").hex()
             flags = RANDOM | SAMPLED if self._sampler(None, trace_id) else RANDOM
-            return SpanContext(trace_id, self.new_span_id(), flags, "", _LOCAL)
+            return _new(SpanContext, (trace_id, self.new_span_id(), flags, "", _LOCAL))
         trace_id = parent.trace_id
         flags = parent.flags & RANDOM
         if self._sampler(parent, trace_id):
             flags |= SAMPLED
-        return SpanContext(trace_id, self.new_span_id(), flags, parent.state, _LOCAL)
+        return _new(SpanContext, (trace_id, self.new_span_id(), flags, parent.state, _LOCAL))
 
     def start(
         self,
@@ -82,7 +94,7 @@ class RecordTracer:
         decided: SpanContext | None,
         inbound: Inbound,
         *,
-        attributes: Attributes,
+        first: Shared,
         start_ns: int,
         links: Sequence[SpanContext],
     ) -> SpanRecord:
@@ -90,31 +102,38 @@ class RecordTracer:
         context = decided if decided is not None else self.decide(inbound)
         return SpanRecord(
             name,
-            Kind.SERVER,
+            _SERVER,
             context,
             parent=inbound.parent,
-            attributes=attributes,
+            attributes={},
             start_ns=start_ns,
+            first=first,
             links=links,
         )
 
     def child(
-        self, name: str, parent: SpanRecord, attributes: Attributes, start_ns: int
+        self,
+        name: str,
+        parent: SpanRecord,
+        *,
+        first: Shared,
+        attributes: Attributes,
+        start_ns: int,
     ) -> SpanRecord:
         """Start a client span in the same trace, under the same decision."""
         above = parent.context
-        context = SpanContext(
-            above.trace_id, self.new_span_id(), above.flags, above.state, remote=False
-        )
+        trace_id, _, flags, state, _ = above
+        context = _new(SpanContext, (trace_id, self.new_span_id(), flags, state, _LOCAL))
         return SpanRecord(
             name,
-            Kind.CLIENT,
+            _CLIENT,
             context,
             parent=above,
             attributes=attributes,
             start_ns=start_ns,
+            first=first,
         )
 
     def new_span_id(self) -> str:
         """Give 16 random hex digits, not all zero."""
-        return "%016x" % (self._random_bits(64) or 1)
+        return (self._random_bits(64) or 1).to_bytes(8, "big").hex()

@@ -8,7 +8,7 @@ from typing import Any
 from dataplane import telemetry_names as names
 from dataplane.flight import Clock, FlightRecord
 from dataplane.telemetry import RequestSpan, UntracedRequest
-from dataplane.telemetry_attributes import MAX_HEADER_CHARS, clean_text, request_start
+from dataplane.telemetry_attributes import MAX_HEADER_CHARS, clean_text
 from dataplane.telemetry_export import SpanQueue
 from dataplane.telemetry_guard import Guard
 from dataplane.telemetry_records import SpanContext
@@ -36,6 +36,7 @@ class Traces:
         self._tracer = common.tracer
         self._propagation = common.propagation
         self._settings = common.settings
+        self._shared = common.shared
         self._queue = queue
         self._guard = guard
         self._clock = clock
@@ -70,7 +71,7 @@ class Traces:
         record = None
         given: Mapping[str, str] = {}
         if context is None or context.sampled:
-            attributes = request_start(
+            name, first = self._shared.request_start(
                 method,
                 route,
                 path=path,
@@ -79,14 +80,11 @@ class Traces:
                 server_port=server_port,
                 user_agent=user_agent,
             )
-            if self._settings.openinference:
-                attributes[names.OPENINFERENCE_KIND] = "CHAIN"
-            known = method if method in names.METHODS else "HTTP"
             record = self._tracer.start(
-                f"{known} {route}" if route else known,
+                name,
                 context,
                 caller,
-                attributes=attributes,
+                first=first,
                 start_ns=flight.started_ns,
                 links=links,
             )

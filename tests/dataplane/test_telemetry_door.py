@@ -20,7 +20,14 @@ from dataplane.telemetry_door import (
     propagator,
 )
 from dataplane.telemetry_guard import Guard
-from dataplane.telemetry_records import Kind, SpanContext, SpanEvent, SpanRecord
+from dataplane.telemetry_records import (
+    NOTHING_SHARED,
+    Kind,
+    Shared,
+    SpanContext,
+    SpanEvent,
+    SpanRecord,
+)
 from dataplane.telemetry_w3c import Inbound
 from tests.dataplane.telemetry_cases import (
     CALLER_SPAN_ID,
@@ -91,13 +98,13 @@ def guard() -> Guard:
 
 
 def started(tracer: ApiTracer, inbound: Inbound = NOBODY, **attributes: str) -> SpanRecord:
-    return tracer.start("s", None, inbound, attributes=dict(attributes), start_ns=5, links=())
+    return tracer.start("s", None, inbound, first=Shared(attributes), start_ns=5, links=())
 
 
 def test_strangers_that_raise_are_counted_and_told_once(guard: Guard, heard: Heard) -> None:
     tracer, propagation = ApiTracer(HostileTracer(), guard), ApiPropagation(Hostile(), guard)
     server = started(tracer)
-    client = tracer.child("c", server, {}, 5)
+    client = tracer.child("c", server, first=NOTHING_SHARED, attributes={}, start_ns=5)
 
     assert ("", "", 0) == server.context[:3] == client.context[:3]
     assert {} == propagation.inject(server.context, None)
@@ -135,9 +142,10 @@ def test_records_are_followed_by_the_spans_of_the_provider(guard: Guard) -> None
     tracer = ApiTracer(TracerProvider(shutdown_on_exit=False).get_tracer("t"), guard)
     propagation = ApiPropagation(propagator(["tracecontext", "baggage"]), guard)
     inbound = propagation.extract({"traceparent": TRACEPARENT, "tracestate": "a=1"})
-    good = tracer.start("s", None, inbound, attributes={"a": 1}, start_ns=5, links=[CALLER])
-    bad = tracer.child("c", good, {}, 6)
+    good = tracer.start("s", None, inbound, first=Shared({"a": 1}), start_ns=5, links=[CALLER])
+    bad = tracer.child("c", good, first=Shared({"d": 3}), attributes={"e": 4}, start_ns=6)
     good.attributes["b"] = 2
+    good.last = Shared({"f": 5})
     good.events = (SpanEvent("e", 6, {"c": "d"}),)
     bad.failed, bad.description = True, "rate limited"
     good.end_ns = bad.end_ns = 7
@@ -155,7 +163,8 @@ def test_records_are_followed_by_the_spans_of_the_provider(guard: Guard) -> None
     assert int(good.context.span_id, 16) == client.parent.span_id
     assert [int(CALLER.span_id, 16)] == [link.context.span_id for link in server.links]
     assert (SpanKind.SERVER, SpanKind.CLIENT) == (server.kind, client.kind)
-    assert {"a": 1, "b": 2} == dict(server.attributes)
+    assert {"a": 1, "b": 2, "f": 5} == dict(server.attributes)
+    assert {"d": 3, "e": 4} == dict(client.attributes)
     assert [("e", 6, {"c": "d"})] == [
         (event.name, event.timestamp, dict(event.attributes)) for event in server.events
     ]

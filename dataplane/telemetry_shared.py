@@ -1,0 +1,131 @@
+"""Attributes that spans have in common, looked up instead of put together.
+
+What a span says of its route, target, status or outcome is the same for thousands of requests. It
+is put together once for each combination that comes up, and kept in bounded tables; an encoder
+keeps its bytes beside it. What is left for each span is what differs: counts, ids and times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from controlplane.table.schema import Provider, Target
+from dataplane import telemetry_names as names
+from dataplane.flight import Decision, FlightRecord
+from dataplane.provider import Operation, Request
+from dataplane.telemetry_attributes import attempt_result, attempt_start, request_end, request_start
+from dataplane.telemetry_records import Shared
+
+MAX_KEPT = 1024
+"""Combinations kept of each of the four; beyond that all are forgotten, and come back."""
+
+Kept = TypeVar("Kept")
+
+_EMBEDDINGS = Operation.EMBEDDINGS
+
+
+class SharedAttributes:
+    """The four groups of attributes that spans share, two at the start and two at the end."""
+
+    __slots__ = ("_attempt_ends", "_attempt_starts", "_openinference", "_request_ends", "_starts")
+
+    def __init__(self, *, openinference: bool) -> None:
+        """Keep nothing yet. openinference: whether spans name their kind in its words."""
+        self._openinference = openinference
+        self._starts: dict[tuple[object, ...], tuple[str, Shared]] = {}
+        self._attempt_starts: dict[tuple[object, ...], tuple[Provider, str, Shared]] = {}
+        self._attempt_ends: dict[tuple[object, ...], Shared] = {}
+        self._request_ends: dict[tuple[object, ...], Shared] = {}
+
+    def request_start(
+        self,
+        method: str,
+        route: str,
+        *,
+        path: str,
+        scheme: str,
+        server_address: str,
+        server_port: int,
+        user_agent: str,
+    ) -> tuple[str, Shared]:
+        """Give the name and the first attributes of a server span."""
+        key = (method, route, path, user_agent, server_port, server_address, scheme)
+        found = self._starts.get(key)
+        if found is not None:
+            return found
+        attributes = request_start(
+            method,
+            route,
+            path=path,
+            scheme=scheme,
+            server_address=server_address,
+            server_port=server_port,
+            user_agent=user_agent,
+        )
+        if self._openinference:
+            attributes[names.OPENINFERENCE_KIND] = "CHAIN"
+        known = method if method in names.METHODS else "HTTP"
+        name = f"{known} {route}" if route else known
+        return _keep(self._starts, key, (name, Shared(attributes)))
+
+    def attempt_start(
+        self, provider: Provider, target: Target, request: Request, route: str, number: int
+    ) -> tuple[Provider, str, Shared]:
+        """Give the name and the first attributes of an attempt's span, after its provider."""
+        key = (provider.name, target.model, route, number, request.operation, request.stream)
+        found = self._attempt_starts.get(key)
+        # A new table may have changed what is behind the name.
+        if found is not None and found[0] is provider:
+            return found
+        operation = request.operation
+        attributes = attempt_start(
+            provider, target, operation, route=route, number=number, stream=request.stream
+        )
+        if self._openinference:
+            kind = "EMBEDDING" if operation is _EMBEDDINGS else "LLM"
+            attributes[names.OPENINFERENCE_KIND] = kind
+        name = f"{operation.value} {target.model}".rstrip()
+        return _keep(self._attempt_starts, key, (provider, name, Shared(attributes)))
+
+    def attempt_end(
+        self,
+        decision: Decision,
+        status: int | None,
+        error_type: str,
+        model: str,
+        reasons: Sequence[str],
+    ) -> Shared:
+        """Give what an attempt came to. model, reasons: as the upstream said them."""
+        key = (decision, status, error_type, model, reasons)
+        return self._attempt_ends.get(key) or _keep(
+            self._attempt_ends,
+            key,
+            Shared(attempt_result(decision, status, error_type, model, reasons)),
+        )
+
+    def request_end(self, flight: FlightRecord) -> Shared | None:
+        """Give what a request came to, but for its times; None if its way was not a plain one."""
+        provider = flight.served_by
+        if flight.attempts != 1 or flight.targets_skipped or not provider:
+            return None
+        key = (
+            flight.outcome,
+            flight.status,
+            flight.error_type,
+            flight.model,
+            flight.route,
+            flight.generation,
+            flight.stream,
+            provider,
+        )
+        return self._request_ends.get(key) or _keep(
+            self._request_ends, key, Shared(request_end(flight))
+        )
+
+
+def _keep(kept: dict[tuple[object, ...], Kept], key: tuple[object, ...], value: Kept) -> Kept:
+    if len(kept) >= MAX_KEPT:
+        kept.clear()
+    kept[key] = value
+    return value
