@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
-from controlplane.table.schema import Provider, ProviderType, Target
+from controlplane.table.schema import Provider, ProviderType
 from dataplane import telemetry_names as names
 from dataplane.errors import UpstreamFailed
 from dataplane.flight import Decision, FlightRecord
@@ -158,7 +158,7 @@ def request_times(flight: FlightRecord) -> Attributes:
 
 def attempt_start(
     provider: Provider,
-    target: Target,
+    model: str,
     operation: Operation,
     *,
     route: str,
@@ -173,7 +173,7 @@ def attempt_start(
     attributes: Attributes = {
         names.OPERATION: operation.value,
         names.PROVIDER: names.PROVIDER_NAMES[provider.type],
-        names.REQUEST_MODEL: target.model,
+        names.REQUEST_MODEL: model,
         names.SERVER_ADDRESS: address,
         names.SERVER_PORT: port,
         names.ENDPOINT: provider.name,
@@ -237,7 +237,6 @@ def attempt_end(
     *,
     facts: ResponseFacts | None,
     request_id: str,
-    failure: UpstreamFailed | None,
     compat: bool,
 ) -> Attributes:
     """Give what only one attempt says just before its end, but for its stream's times."""
@@ -249,15 +248,20 @@ def attempt_end(
             attributes[names.AZURE_REQUEST_ID] = request_id
         elif provider.type is _BEDROCK:
             attributes[names.AWS_REQUEST_ID] = request_id
-    if failure is not None:
-        code = as_word(failure.provider_code)
-        if code is not None:
-            attributes[names.PROVIDER_ERROR_CODE] = code
-        wait_s = as_double(failure.retry_after_s)
-        if wait_s is not None:
-            attributes[names.RETRY_AFTER] = wait_s
     if facts is not None:
         _put_facts(attributes, facts, compat=compat)
+    return attributes
+
+
+def failure_details(failure: UpstreamFailed) -> Attributes:
+    """Give what a failure said beside its `error.type`."""
+    attributes: Attributes = {}
+    code = as_word(failure.provider_code)
+    if code is not None:
+        attributes[names.PROVIDER_ERROR_CODE] = code
+    wait_s = as_double(failure.retry_after_s)
+    if wait_s is not None:
+        attributes[names.RETRY_AFTER] = wait_s
     return attributes
 
 
@@ -272,13 +276,11 @@ def finish_reasons(
     """Give why each choice of an answer ended, in the choices' order; `error` where it is due."""
     reasons = facts.finish_reasons if facts is not None else {}
     if decision is not _TOO_LATE:
-        if len(reasons) < 2:
-            return tuple(reasons.values())
-        return tuple(reasons[index] for index in sorted(reasons))
+        return tuple([reasons[index][:_MAX_REASON_CHARS] for index in sorted(reasons)])
     # The answer had begun: each choice that has no reason yet was due one.
     choices = as_int(request.body.get("n")) or 1
     due = range(max(1, min(choices, 128)))
-    return tuple(reasons.get(index, "error") for index in due)
+    return tuple([reasons.get(index, "error")[:_MAX_REASON_CHARS] for index in due])
 
 
 def _put_double(name: str) -> _Put:

@@ -13,7 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 
-from dataplane.telemetry_records import Exporter, SpanRecord
+from dataplane.telemetry_records import Exporter, Recorded, SpanRecord
 from dataplane.telemetry_settings import QueueLimits
 
 logger = logging.getLogger(__name__)
@@ -127,7 +127,7 @@ class SpanQueue:
         self._exporter = exporter
         self._limits = limits
         self._log = log
-        self._spans: deque[SpanRecord] = deque()
+        self._spans: deque[Recorded] = deque()
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._stopping = False
@@ -140,7 +140,7 @@ class SpanQueue:
         self._worker = threading.Thread(target=self._work, name="telemetry-export", daemon=True)
         self._worker.start()
 
-    def put(self, record: SpanRecord) -> None:
+    def put(self, span: Recorded) -> None:
         """Queue an ended span."""
         with self._lock:
             self._ended += 1
@@ -151,7 +151,7 @@ class SpanQueue:
             if len(spans) >= self._limits.max_queue:
                 spans.popleft()
                 self._dropped += 1
-            spans.append(record)
+            spans.append(span)
             full = len(spans) >= self._limits.batch
         if full and not self._wake.is_set():
             self._wake.set()
@@ -213,7 +213,7 @@ class SpanQueue:
             if stopping:
                 return
 
-    def _take(self, least: int) -> list[SpanRecord]:
+    def _take(self, least: int) -> list[Recorded]:
         with self._lock:
             count = min(len(self._spans), self._limits.batch)
             if count < least:
@@ -222,19 +222,28 @@ class SpanQueue:
             self._under_way = count
             return batch
 
-    def _export(self, batch: list[SpanRecord]) -> None:
+    def _export(self, batch: list[Recorded]) -> None:
+        records = self._records(batch)
         try:
-            succeeded = self._exporter.export(batch)
+            succeeded = self._exporter.export(records)
         except Exception as error:  # noqa: BLE001 - the loop outlives any exporter's mistake
             self._log.failed(f"exporting spans raised {type(error).__name__}")
             succeeded = False
         with self._lock:
             self._under_way = 0
-            if succeeded:
-                self._exported += len(batch)
-            else:
-                self._failed += len(batch)
+            exported = len(records) if succeeded else 0
+            self._exported += exported
+            self._failed += len(batch) - exported
         if succeeded:
             self._log.succeeded()
         elif not self._abandoned:
             self._log.failed("spans could not be exported")
+
+    def _records(self, batch: list[Recorded]) -> list[SpanRecord]:
+        records = []
+        for span in batch:
+            try:
+                records.append(span.record())
+            except Exception as error:  # noqa: BLE001 - one span's mistake costs that span
+                self._log.failed(f"putting a span together raised {type(error).__name__}")
+        return records

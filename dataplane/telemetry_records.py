@@ -90,7 +90,7 @@ NOTHING_SHARED = Shared({})
 
 
 class SpanRecord:
-    """One span that will be exported. Whoever started it sets its end before handing it on.
+    """One span as it is exported.
 
     first, last: what it has in common with others, set before and after its own attributes.
     attributes: its own. None of the three has a name of another.
@@ -148,6 +148,14 @@ class SpanRecord:
     def all_attributes(self) -> Attributes:
         """Give every attribute, in the order in which they were set."""
         return {**self.first.attributes, **self.attributes, **self.last.attributes}
+
+
+class Recorded(Protocol):
+    """A span that has ended and waits for its export."""
+
+    def record(self) -> SpanRecord:
+        """Put together what is exported of it. Called once, maybe by another thread."""
+        ...
 
 
 class Exporter(Protocol):

@@ -8,18 +8,31 @@ keeps its bytes beside it. What is left for each span is what differs: counts, i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
-from controlplane.table.schema import Provider, Target
+from controlplane.table.schema import Provider
 from dataplane import telemetry_names as names
 from dataplane.flight import Decision, FlightRecord
-from dataplane.provider import Operation, Request
-from dataplane.telemetry_attributes import attempt_result, attempt_start, request_end, request_start
+from dataplane.provider import Operation
+from dataplane.telemetry_attributes import (
+    MAX_TEXT_CHARS,
+    attempt_result,
+    attempt_start,
+    request_end,
+    request_start,
+)
 from dataplane.telemetry_records import Shared
 
 MAX_KEPT = 1024
 """Combinations kept of each of the four; beyond that all are forgotten, and come back."""
 
+RequestKey: TypeAlias = tuple[str, str, str, str, str, int, str]
+"""Method, route, path, scheme, our address, our port, user agent; the last two texts cut."""
+
+AttemptKey: TypeAlias = tuple[str, str, str, int, Operation, bool]
+"""Provider, upstream model, route, number of the attempt, operation, whether it streams."""
+
+Key = TypeVar("Key")
 Kept = TypeVar("Kept")
 
 _EMBEDDINGS = Operation.EMBEDDINGS
@@ -33,27 +46,17 @@ class SharedAttributes:
     def __init__(self, *, openinference: bool) -> None:
         """Keep nothing yet. openinference: whether spans name their kind in its words."""
         self._openinference = openinference
-        self._starts: dict[tuple[object, ...], tuple[str, Shared]] = {}
-        self._attempt_starts: dict[tuple[object, ...], tuple[Provider, str, Shared]] = {}
+        self._starts: dict[RequestKey, tuple[str, Shared]] = {}
+        self._attempt_starts: dict[AttemptKey, tuple[Provider, tuple[str, Shared]]] = {}
         self._attempt_ends: dict[tuple[object, ...], Shared] = {}
         self._request_ends: dict[tuple[object, ...], Shared] = {}
 
-    def request_start(
-        self,
-        method: str,
-        route: str,
-        *,
-        path: str,
-        scheme: str,
-        server_address: str,
-        server_port: int,
-        user_agent: str,
-    ) -> tuple[str, Shared]:
+    def request_start(self, key: RequestKey) -> tuple[str, Shared]:
         """Give the name and the first attributes of a server span."""
-        key = (method, route, path, user_agent, server_port, server_address, scheme)
         found = self._starts.get(key)
         if found is not None:
             return found
+        method, route, path, scheme, server_address, server_port, user_agent = key
         attributes = request_start(
             method,
             route,
@@ -69,24 +72,21 @@ class SharedAttributes:
         name = f"{known} {route}" if route else known
         return _keep(self._starts, key, (name, Shared(attributes)))
 
-    def attempt_start(
-        self, provider: Provider, target: Target, request: Request, route: str, number: int
-    ) -> tuple[Provider, str, Shared]:
-        """Give the name and the first attributes of an attempt's span, after its provider."""
-        key = (provider.name, target.model, route, number, request.operation, request.stream)
+    def attempt_start(self, provider: Provider, key: AttemptKey) -> tuple[str, Shared]:
+        """Give the name and the first attributes of an attempt's span."""
         found = self._attempt_starts.get(key)
-        # A new table may have changed what is behind the name.
+        # A new table may have changed what is behind the provider's name.
         if found is not None and found[0] is provider:
-            return found
-        operation = request.operation
+            return found[1]
+        _, model, route, number, operation, stream = key
         attributes = attempt_start(
-            provider, target, operation, route=route, number=number, stream=request.stream
+            provider, model, operation, route=route, number=number, stream=stream
         )
         if self._openinference:
             kind = "EMBEDDING" if operation is _EMBEDDINGS else "LLM"
             attributes[names.OPENINFERENCE_KIND] = kind
-        name = f"{operation.value} {target.model}".rstrip()
-        return _keep(self._attempt_starts, key, (provider, name, Shared(attributes)))
+        made = (f"{operation.value} {model}".rstrip(), Shared(attributes))
+        return _keep(self._attempt_starts, key, (provider, made))[1]
 
     def attempt_end(
         self,
@@ -97,6 +97,7 @@ class SharedAttributes:
         reasons: Sequence[str],
     ) -> Shared:
         """Give what an attempt came to. model, reasons: as the upstream said them."""
+        model = model[:MAX_TEXT_CHARS]
         key = (decision, status, error_type, model, reasons)
         return self._attempt_ends.get(key) or _keep(
             self._attempt_ends,
@@ -124,7 +125,7 @@ class SharedAttributes:
         )
 
 
-def _keep(kept: dict[tuple[object, ...], Kept], key: tuple[object, ...], value: Kept) -> Kept:
+def _keep(kept: dict[Key, Kept], key: Key, value: Kept) -> Kept:
     if len(kept) >= MAX_KEPT:
         kept.clear()
     kept[key] = value

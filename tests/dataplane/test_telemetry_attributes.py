@@ -26,6 +26,7 @@ from dataplane.telemetry_attributes import (
     attempt_start,
     clean_text,
     error_type,
+    failure_details,
     finish_reasons,
     request_end,
     request_parameters,
@@ -33,7 +34,7 @@ from dataplane.telemetry_attributes import (
     request_times,
     server_of,
 )
-from tests.dataplane.telemetry_cases import ManualClock, provider, request, target
+from tests.dataplane.telemetry_cases import ManualClock, provider, request
 from tests.sink import _spans
 
 OPENAI = provider()
@@ -46,7 +47,7 @@ def started(request: Request, kind: ProviderType = ProviderType.OPENAI) -> Attri
 def begun(of: Provider, request: Request, route: str = "chat", number: int = 1) -> Attributes:
     """All that an attempt says at its start."""
     operation, stream = request.operation, request.stream
-    start = attempt_start(of, target(of), operation, route=route, number=number, stream=stream)
+    start = attempt_start(of, "gpt-5-mini", operation, route=route, number=number, stream=stream)
     return {**start, **request_parameters(of, request)}
 
 
@@ -61,7 +62,9 @@ def done(
     compat: bool = True,
 ) -> Attributes:
     """All that an attempt says at its end."""
-    end = attempt_end(of, facts=facts, request_id=request_id, failure=failure, compat=compat)
+    end = attempt_end(of, facts=facts, request_id=request_id, compat=compat)
+    if failure is not None:
+        end |= failure_details(failure)
     error = error_type(failure) if failure is not None else ""
     model = facts.response_model if facts is not None else ""
     reasons = finish_reasons(request, decision, facts)

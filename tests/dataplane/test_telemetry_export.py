@@ -4,6 +4,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import pytest
 
@@ -70,15 +71,43 @@ def attached() -> list[logging.Handler]:
     return [handler for handler in OTEL.handlers if isinstance(handler, ExportLog)]
 
 
+@dataclass
+class Ended:
+    """A span whose record is known, or cannot be had."""
+
+    known: SpanRecord | None
+
+    def record(self) -> SpanRecord:
+        assert self.known is not None
+        return self.known
+
+
 def end_spans(queue: SpanQueue, count: int) -> None:
     context = SpanContext("1" * 32, "1" * 16, 1, "", remote=False)
     for _ in range(count):
-        queue.put(SpanRecord("s", Kind.SERVER, context, parent=None, attributes={}, start_ns=1))
+        queue.put(
+            Ended(SpanRecord("s", Kind.SERVER, context, parent=None, attributes={}, start_ns=1))
+        )
 
 
 def end_requests(built: Telemetry, count: int) -> None:
     for _ in range(count):
         begin(built).end(RequestOutcome.SERVED, 200)
+
+
+async def test_span_that_cannot_be_put_together_costs_itself_only(
+    log: ExportLog, heard: Heard
+) -> None:
+    exporter = FakeExporter()
+    exporter.gate.set()
+    queue = SpanQueue(exporter, QueueLimits(max_queue=8, batch=4, delay_s=3600.0), log)
+    end_spans(queue, 2)
+    queue.put(Ended(None))
+    end_spans(queue, 1)
+
+    assert await queue.close(20.0)
+    assert {"ended": 4, "exported": 3, "failed": 1, "dropped": 0, "queued": 0} == queue.counts()
+    assert "raised AssertionError" in heard.text
 
 
 async def test_full_queue_drops_the_oldest_and_counts_it(log: ExportLog) -> None:
