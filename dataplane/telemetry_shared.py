@@ -7,7 +7,7 @@ keeps its bytes beside it. What is left for each span is what differs: counts, i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from typing import TypeAlias, TypeVar
 
 from controlplane.table.schema import Provider
@@ -50,6 +50,17 @@ class SharedAttributes:
         self._attempt_starts: dict[AttemptKey, tuple[Provider, tuple[str, Shared]]] = {}
         self._attempt_ends: dict[tuple[object, ...], Shared] = {}
         self._request_ends: dict[tuple[object, ...], Shared] = {}
+
+    @property
+    def kept(self) -> int:
+        """How many combinations the largest of the tables holds."""
+        tables: tuple[Sized, ...] = (
+            self._starts,
+            self._attempt_starts,
+            self._attempt_ends,
+            self._request_ends,
+        )
+        return max(len(table) for table in tables)
 
     def request_start(self, key: RequestKey) -> tuple[str, Shared]:
         """Give the name and the first attributes of a server span."""

@@ -40,6 +40,8 @@ MAX_EVENTS = 16
 """Events on a server span; what goes beyond is in its counts."""
 
 _SERVER = Kind.SERVER
+_LOCAL = False
+_new = tuple.__new__
 _NO_EVENTS: Sequence[SpanEvent] = ()
 
 
@@ -211,7 +213,7 @@ class TracedRequest:
     def context_of(self, span_id: str) -> SpanContext:
         """Give the context of a span below this one."""
         trace_id, _, flags, state, _ = self.context
-        return SpanContext(trace_id, span_id, flags, state, remote=False)
+        return _new(SpanContext, (trace_id, span_id, flags, state, _LOCAL))
 
     def inject(self, context: SpanContext, *, baggage: bool) -> Mapping[str, str]:
         """Give the headers that make a span the parent of what an upstream does."""
