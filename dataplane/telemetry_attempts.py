@@ -110,7 +110,14 @@ class TracedAttempt:
         self._details = _NO_DETAILS
         self._description = ""
         self._followed = owner.follow(self)
-        self.span_id = owner.new_span_id()
+        followed = self._followed
+        self.span_id = owner.new_span_id() if followed is None else followed.context.span_id
+
+    @property
+    def trace(self) -> tuple[str, str] | None:
+        """The ids of trace and span, if they are exported."""
+        owner = self._owner
+        return (owner.trace_id, self.span_id) if owner.recording else None
 
     def headers(self) -> Mapping[str, str]:
         """Give the tracing headers of this attempt: what its provider may learn of our trace."""

@@ -73,14 +73,13 @@ class World:
     random: Callable[[], float]
 
 
-class HttpExporter:
-    """Posts each batch, and tries again as long as the timeout and the collector allow."""
+class HttpSender:
+    """Posts bodies, and tries again as long as the timeout and the collector allow."""
 
     def __init__(
         self,
         export: ExportPlan,
-        encoder: Encoder,
-        limits: SpanBounds,
+        content_type: str,
         log: ExportLog,
         *,
         user_agent: str,
@@ -91,15 +90,13 @@ class HttpExporter:
         Raises OSError for certificates that cannot be read, ValueError for headers that cannot be
         sent.
         """
-        self._encoder = encoder
-        self._limits = limits
         self._log = log
         self._world = world
         self._timeout_s = export.timeout_s
         self._compress = _COMPRESSORS[export.compression]
         self._stopped = threading.Event()
         self._busy = threading.Lock()
-        headers = {"content-type": encoder.content_type, "user-agent": user_agent}
+        headers = {"content-type": content_type, "user-agent": user_agent}
         headers |= parse_headers(export.headers)
         if export.compression != "none":
             headers.setdefault("content-encoding", export.compression)
@@ -110,11 +107,9 @@ class HttpExporter:
             )
         self._poster = Poster(export.endpoint, headers, certificates, world.now_s)
 
-    def export(self, batch: Sequence[SpanRecord]) -> bool:
-        """Encode and send a batch."""
-        body = self._compress(
-            self._encoder.encode([bounded(record, self._limits) for record in batch])
-        )
+    def send(self, body: bytes) -> bool:
+        """Post a body; whether it arrived."""
+        body = self._compress(body)
         with self._busy:
             try:
                 return self._deliver(body)
@@ -161,6 +156,38 @@ class HttpExporter:
             if self._stopped.is_set() or self._world.now_s() >= deadline_s:
                 raise
             return self._poster.post(body, deadline_s)
+
+
+class HttpExporter:
+    """Encodes batches of spans, and sends them."""
+
+    def __init__(
+        self,
+        export: ExportPlan,
+        encoder: Encoder,
+        limits: SpanBounds,
+        log: ExportLog,
+        *,
+        user_agent: str,
+        world: World,
+    ) -> None:
+        """Prepare; see HttpSender."""
+        self._encoder = encoder
+        self._limits = limits
+        self._sender = HttpSender(
+            export, encoder.content_type, log, user_agent=user_agent, world=world
+        )
+
+    def export(self, batch: Sequence[SpanRecord]) -> bool:
+        """Encode and send a batch."""
+        limits = self._limits
+        return self._sender.send(
+            self._encoder.encode([bounded(record, limits) for record in batch])
+        )
+
+    def shutdown(self) -> None:
+        """End a pause or a wait for an answer, and try nothing again."""
+        self._sender.shutdown()
 
 
 def parse_headers(text: str) -> Mapping[str, str]:

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from dataplane.telemetry_attributes import Attribute, Attributes
+
+Told_co = TypeVar("Told_co", covariant=True)
+Taken_contra = TypeVar("Taken_contra", contravariant=True)
 
 SAMPLED = 0x01
 """The flag of a trace that is exported."""
@@ -150,18 +153,18 @@ class SpanRecord:
         return {**self.first.attributes, **self.attributes, **self.last.attributes}
 
 
-class Recorded(Protocol):
-    """A span that has ended and waits for its export."""
+class Recorded(Protocol[Told_co]):
+    """Something that waits for its export: a span that has ended, or a reading of metrics."""
 
-    def record(self) -> SpanRecord:
+    def record(self) -> Told_co:
         """Put together what is exported of it. Called once, maybe by another thread."""
         ...
 
 
-class Exporter(Protocol):
-    """Sends ended spans somewhere; used by one thread at a time."""
+class Exporter(Protocol[Taken_contra]):
+    """Sends what was recorded somewhere; used by one thread at a time."""
 
-    def export(self, batch: Sequence[SpanRecord]) -> bool:
+    def export(self, batch: Sequence[Taken_contra]) -> bool:
         """Send a batch; whether it arrived. May block for as long as its settings allow."""
         ...
 

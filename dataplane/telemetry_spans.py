@@ -237,7 +237,7 @@ class TracedRequest:
         self._open.remove(attempt)
         self._hand_on(attempt, followed)
 
-    def _hand_on(self, span: Recorded, followed: Followed | None) -> None:
+    def _hand_on(self, span: Recorded[SpanRecord], followed: Followed | None) -> None:
         tracer = self._common.tracer
         if isinstance(tracer, RecordTracer):
             if self.recording:

@@ -66,7 +66,7 @@ class RecordTracer:
     def __init__(
         self,
         sampler: Sampler,
-        put: Callable[[Recorded], None],
+        put: Callable[[Recorded[SpanRecord]], None],
         random_bits: Callable[[int], int],
     ) -> None:
         """Hand ended spans to `put`. random_bits: gives an int of so many random bits."""

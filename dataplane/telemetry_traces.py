@@ -14,9 +14,9 @@ from dataplane.telemetry_attributes import (
     MAX_USER_AGENT_CHARS,
     clean_text,
 )
-from dataplane.telemetry_export import SpanQueue
+from dataplane.telemetry_export import ExportQueue
 from dataplane.telemetry_guard import Guard
-from dataplane.telemetry_records import SpanContext
+from dataplane.telemetry_records import SpanContext, SpanRecord
 from dataplane.telemetry_settings import ExporterKind, ExportPlan, Inbound
 from dataplane.telemetry_spans import Common, TracedRequest
 from dataplane.telemetry_w3c import NO_INBOUND
@@ -33,7 +33,7 @@ class Traces:
         self,
         export: ExportPlan,
         common: Common,
-        queue: SpanQueue | None,
+        queue: ExportQueue[SpanRecord] | None,
         *,
         guard: Guard,
         clock: Clock,

@@ -72,6 +72,7 @@ async def _serve(settings: Settings, on_ready: Callable[[Ports], None] | None) -
     live.subscribe(_log_transition)
     try:
         telemetry = telemetry_door.build(environ, version=__version__, settings=settings.telemetry)
+        metrics = telemetry_door.build_metrics(environ, version=__version__)
     except telemetry_door.SettingsError as error:
         log.error("%s", error)  # noqa: TRY400 - the reader's mistake needs no traceback
         return 1
@@ -103,6 +104,7 @@ async def _serve(settings: Settings, on_ready: Callable[[Ports], None] | None) -
         max_connections=settings.max_connections,
         more_status=lambda: control_status(reconciler.status()),
         clock=clock,
+        metrics_sink=metrics,
     )
     try:
         async with asyncio.TaskGroup() as group:
@@ -112,7 +114,12 @@ async def _serve(settings: Settings, on_ready: Callable[[Ports], None] | None) -
             finally:
                 loop_task.cancel()
     finally:
-        await telemetry.shutdown(settings.telemetry.flush_s)
+        flush_s = settings.telemetry.flush_s
+        # Side by side: both together get the time of one.
+        ending = [telemetry.shutdown(flush_s)]
+        if metrics is not None:
+            ending.append(metrics.shutdown(flush_s))
+        await asyncio.gather(*ending)
 
 
 async def _until_stopped(
