@@ -14,10 +14,13 @@ from functools import lru_cache
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
+from msgspec import UNSET
+
 from controlplane.table.schema import Provider, ProviderType
 from dataplane import telemetry_names as names
 from dataplane.errors import UpstreamFailed
 from dataplane.flight import Decision, FlightRecord
+from dataplane.plain import PlainChat
 from dataplane.provider import Operation, Request, ResponseFacts, Usage
 
 Attribute: TypeAlias = str | bool | int | float | Sequence[str]
@@ -194,12 +197,20 @@ def attempt_start(
 
 def request_parameters(provider: Provider, request: Request) -> Attributes:
     """Give the attributes of an attempt span that the request's body decides."""
-    body = request.body
     attributes: Attributes = {}
+    plain = request.plain
+    if plain is not None:
+        # Its body would first have to be made.
+        for field, put in _PLAIN_PARAMETERS:
+            value = getattr(plain, field)
+            if value is not UNSET:
+                put(attributes, value)
+        return attributes
+    body = request.body
     for field, value in body.items():
-        put = _PARAMETERS.get(field)
-        if put is not None:
-            put(attributes, value)
+        known = _PARAMETERS.get(field)
+        if known is not None:
+            known(attributes, value)
     if request.operation is _EMBEDDINGS:
         encoding = body.get("encoding_format")
         if isinstance(encoding, str) and encoding in _ENCODINGS:
@@ -341,6 +352,10 @@ _PARAMETERS: Mapping[str, _Put] = {
     "response_format": _put_output,
 }
 """What becomes of the fields of a body; all others stay where they are."""
+
+_PLAIN_PARAMETERS: Sequence[tuple[str, _Put]] = tuple(
+    (field, _PARAMETERS[field]) for field in PlainChat.__struct_fields__ if field in _PARAMETERS
+)
 
 
 def _put_facts(attributes: Attributes, facts: ResponseFacts, *, compat: bool) -> None:

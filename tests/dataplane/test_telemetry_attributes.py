@@ -14,6 +14,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from controlplane.table.schema import Provider, ProviderType
 from dataplane import telemetry_names as names
+from dataplane.codec import encode
 from dataplane.errors import ErrorClass, UpstreamFailed
 from dataplane.flight import Decision, FlightRecord
 from dataplane.provider import Operation, Request, ResponseFacts, Usage
@@ -34,6 +35,7 @@ from dataplane.telemetry_attributes import (
     request_times,
     server_of,
 )
+from dataplane.wire.plain_request import read_plain
 from tests.dataplane.telemetry_cases import ManualClock, provider, request
 from tests.sink import _spans
 
@@ -160,6 +162,29 @@ def test_parameters_get_the_types_of_the_conventions() -> None:
     assert {name: type(value) for name, value in expected.items()} == {
         name: type(attributes[name]) for name in expected
     }
+
+
+def test_a_plain_chat_says_the_same_without_its_body_being_made() -> None:
+    body = {
+        "model": "chat",
+        "messages": [{"role": "user", "content": "hello"}],
+        "temperature": 1,
+        "top_p": 0.5,
+        "presence_penalty": 0,
+        "frequency_penalty": -2,
+        "max_completion_tokens": 20,
+        "seed": 7,
+        "stop": ["a"],
+    }
+
+    def never(_: bytes) -> Request:
+        raise AssertionError
+
+    plain = read_plain(encode(body), never)
+
+    assert plain is not None
+    assert 6 == len(request_parameters(OPENAI, plain))
+    assert request_parameters(OPENAI, request(**body)) == request_parameters(OPENAI, plain)
 
 
 def test_first_attributes_are_those_for_samplers() -> None:
