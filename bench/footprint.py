@@ -114,7 +114,7 @@ class Plan:
 def measure(plan: Plan, tell: Callable[[str], None]) -> Mapping[str, Sequence[Sample]]:
     """Run all rounds, and give each candidate's samples. Raises BenchError."""
     samples: dict[str, list[Sample]] = {name: [] for name in CANDIDATES}
-    with tempfile.TemporaryDirectory(prefix="switchgear-bench-") as folder, _pinned() as other_cpu:
+    with tempfile.TemporaryDirectory(prefix="switchgear-bench-") as folder, pinned() as other_cpu:
         brief = replace(plan, requests=1, connections=1, settle_s=0.0)
         for name in CANDIDATES:
             tell(f"a first start, for the bytecode: {name}")
@@ -140,18 +140,24 @@ def _sample(name: str, plan: Plan, folder: Path, cpus: frozenset[int]) -> Sample
                 environ=environ,
             )
         )
-        _await_answer(upstream, upstream_port, request)
+        started(upstream, upstream_port, request)
         command, more = _command(name, port, upstream_port, folder)
         process = stack.enter_context(
             Process(command, log=folder / "candidate.log", environ={**environ, **more}, cpus=cpus)
         )
-        start_s = _await_answer(process, port, request) - process.started_s
+        start_s = started(process, port, request) - process.started_s
         start_cpu_s = process.cpu_s()
         time.sleep(plan.settle_s)
         rss_mb, pss_mb = process.memory_mb()
-        _load(process, port, request, plan, count=max(1, plan.requests // 4))
+        load(
+            process,
+            port,
+            request,
+            count=max(1, plan.requests // 4),
+            connections=plan.connections,
+        )
         before_s = process.cpu_s()
-        _load(process, port, request, plan, count=plan.requests)
+        load(process, port, request, count=plan.requests, connections=plan.connections)
         cpu_s = process.cpu_s() - before_s
         return Sample(
             start_s=start_s,
@@ -171,17 +177,7 @@ def _command(
     if name == BARE:
         script = str(_HERE / "bare_proxy.py")
         return [sys.executable, script, "--port", str(port), "--upstream", upstream], {}
-    manifests = folder / "manifests"
-    manifests.mkdir(exist_ok=True)
-    (manifests / "bench.yaml").write_text(_MANIFESTS.format(port=upstream_port))
-    command = [
-        *(sys.executable, "-m", "switchgear", "run"),
-        # A table on disk would be served first, and that of an earlier start names another port.
-        *("--manifests", str(manifests), "--state-dir", tempfile.mkdtemp(dir=folder)),
-        *("--listen", f"127.0.0.1:{port}", "--admin", f"127.0.0.1:{free_port()}"),
-        # Spans that are left at the end are of no interest here.
-        *("--trace-flush", "0s"),
-    ]
+    command = sidecar(port, upstream_port, folder, admin=free_port())
     match name:
         case "no collector":
             return command, {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{free_port()}"}
@@ -191,15 +187,32 @@ def _command(
             return command, {}
 
 
-def _await_answer(process: Process, port: int, request: bytes) -> float:
+def sidecar(port: int, upstream_port: int, folder: Path, *, admin: int) -> Sequence[str]:
+    """Give the command of a sidecar in front of the upstream; its files go to `folder`."""
+    manifests = folder / "manifests"
+    manifests.mkdir(parents=True, exist_ok=True)
+    (manifests / "bench.yaml").write_text(_MANIFESTS.format(port=upstream_port))
+    return [
+        *(sys.executable, "-m", "switchgear", "run"),
+        # A table on disk would be served first, and that of an earlier start names another port.
+        *("--manifests", str(manifests), "--state-dir", tempfile.mkdtemp(dir=folder)),
+        *("--listen", f"127.0.0.1:{port}", "--admin", f"127.0.0.1:{admin}"),
+        # Spans that are left at the end are of no interest here.
+        *("--trace-flush", "0s"),
+    ]
+
+
+def started(process: Process, port: int, request: bytes) -> float:
+    """Wait for the first answer, and give its time (`time.perf_counter`). Raises BenchError."""
     at_s = first_answer(port, request, timeout_s=_START_S, alive=process.is_alive)
     if at_s is None:
         raise BenchError(f"no answer; the process wrote:\n{process.last_words()}")
     return at_s
 
 
-def _load(process: Process, port: int, request: bytes, plan: Plan, *, count: int) -> None:
-    loop = closed_loop(port, request, count=count, connections=plan.connections)
+def load(process: Process, port: int, request: bytes, *, count: int, connections: int) -> None:
+    """Have `count` requests answered. Raises BenchError if one was not."""
+    loop = closed_loop(port, request, count=count, connections=connections)
     if loop.failed or loop.answered != count:
         raise BenchError(
             f"{loop.failed} of {count} requests failed; the process wrote:\n{process.last_words()}"
@@ -207,7 +220,7 @@ def _load(process: Process, port: int, request: bytes, plan: Plan, *, count: int
 
 
 @contextmanager
-def _pinned() -> Iterator[frozenset[int]]:
+def pinned() -> Iterator[frozenset[int]]:
     """Keep callers and upstream on one CPU for the block, and give the others to the candidate.
 
     Empty, and nothing is moved, where there is only one CPU.

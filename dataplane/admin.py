@@ -9,16 +9,17 @@ from typing import Any
 
 from aiohttp.web_request import BaseRequest
 
-from dataplane import codec, rows
+from dataplane import codec, metric_text, rows
 from dataplane.answer import Answer, StreamAnswer
 from dataplane.headers import SERVER
 from dataplane.provider import Feature
 from dataplane.recent import KEPT, RecentRequests
 
-_INDEX = b"""/livez /readyz /status /table /capabilities
+_INDEX = b"""/livez /readyz /metrics /status /table /capabilities
 /explain?model=NAME&needs=FEATURE,... /requests?limit=N
 """
 _TEXT = {"server": SERVER, "content-type": "text/plain; charset=utf-8"}
+_METRICS = {"server": SERVER, "content-type": metric_text.CONTENT_TYPE}
 _JSON = {"server": SERVER, "content-type": "application/json"}
 
 
@@ -28,7 +29,7 @@ class Views:
 
     ready: empty if requests can be served, else why not.
     status, capabilities: the documents, for `rows.encode`.
-    table: the document, as bytes; called in another thread.
+    table: the document, as bytes; called in another thread. metrics: the body of a scrape.
     explain: the document for a model and the features it needs, None if no route takes it.
     """
 
@@ -37,6 +38,7 @@ class Views:
     table: Callable[[], bytes]
     explain: Callable[[str, frozenset[Feature]], Mapping[str, Any] | None]
     capabilities: Callable[[], Mapping[str, Any]]
+    metrics: Callable[[], bytes]
     recent: RecentRequests
 
 
@@ -57,6 +59,8 @@ class AdminPort:
             case "/readyz":
                 why = self._views.ready()
                 return Answer(503 if why else 200, _TEXT, f"{why or 'ok'}\n".encode())
+            case "/metrics":
+                return Answer(200, _METRICS, self._views.metrics())
             case "/status":
                 return await _written(request, self._views.status())
             case "/table":

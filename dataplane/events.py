@@ -33,6 +33,8 @@ class AttemptEnded(Struct, frozen=True, kw_only=True):
     first_event_s: seconds to the first semantic event or the unary answer, None if none came.
     duration_s: of the whole call. usage, cost: None where the upstream or the manifest is silent;
     cost is in US dollars. error_type: from the closed list of `error.type`, empty if it served.
+    response_model: the upstream's name of what answered, empty if it did not say.
+    trace: the ids of the trace and the attempt's span, None if they are not exported.
     """
 
     at_s: float
@@ -44,6 +46,10 @@ class AttemptEnded(Struct, frozen=True, kw_only=True):
     usage: Usage | None = None
     cost: float | None = None
     error_type: str = ""
+    operation: Operation = Operation.CHAT
+    stream: bool = False
+    response_model: str = ""
+    trace: tuple[str, str] | None = None
 
 
 class RequestCompleted(Struct, frozen=True, kw_only=True):

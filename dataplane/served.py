@@ -173,6 +173,10 @@ class Attempt:
                 usage=self.usage,
                 cost=self.cost,
                 error_type=failure.error_type if failure is not None else "",
+                operation=self._request.operation,
+                stream=self._request.stream,
+                response_model=facts.response_model,
+                trace=self._span.trace,
             )
         )
 

@@ -33,13 +33,16 @@ from dataplane.events import (
 from dataplane.forward import Forwarder
 from dataplane.handlers import DataPort, Limits
 from dataplane.logs import log_request
+from dataplane.metric_reading import MetricsReader
+from dataplane.metric_text import exposition
 from dataplane.metrics import ProviderMetrics
 from dataplane.pool import ProviderPool
 from dataplane.probe import Prober
 from dataplane.provider import Feature
 from dataplane.recent import RecentRequests
+from dataplane.request_metrics import RequestMetrics
 from dataplane.server import Listener
-from dataplane.telemetry import Telemetry
+from dataplane.telemetry import MetricsSink, Telemetry
 from dataplane.transport import HttpTransport
 from dataplane.wire import reply
 
@@ -64,6 +67,7 @@ class Sidecar:
 
     more_status: what others add to the status document, asked at each request for it.
     clock: monotonic seconds. adapters: the types of providers there are.
+    problems: how many problems the manifests have. metrics_sink: where metrics go beside the admin port.
     events: what happens to requests; whoever wants to know subscribes before it opens.
     """
 
@@ -78,6 +82,8 @@ class Sidecar:
         max_connections: int,
         more_status: Callable[[], Mapping[str, Any]],
         clock: Callable[[], float],
+        problems: Callable[[], int] = lambda: 0,
+        metrics_sink: MetricsSink | None = None,
         adapters: registry.Adapters = registry.ADAPTERS,
     ) -> None:
         """Tie the parts together; nothing is opened."""
@@ -92,10 +98,23 @@ class Sidecar:
         self._transport = HttpTransport()
         self._pool = ProviderPool(self._transport, credentials, clock, adapters)
         self._metrics = ProviderMetrics(clock, time.time)
+        self._metrics_sink = metrics_sink
+        self._request_metrics = RequestMetrics(self._provider)
+        self._reader = MetricsReader(
+            self._request_metrics,
+            view=lambda: live.view(clock()),
+            active=lambda: self._recent.in_flight,
+            generation=lambda: live.table.generation,
+            problems=problems,
+            wall_ns=time.time_ns,
+        )
         live.subscribe(self._metrics.moved)
         self.events = Events()
         self.events.subscribe(self._recent.listen, RequestStarted, RequestCompleted, RequestFailed)
         self.events.subscribe(self._metrics.listen, AttemptEnded)
+        self.events.subscribe(
+            self._request_metrics.listen, AttemptEnded, RequestCompleted, RequestFailed
+        )
         self.events.subscribe(_log, RequestCompleted, RequestFailed)
         forwarder = Forwarder(
             live=live,
@@ -123,6 +142,7 @@ class Sidecar:
                 table=lambda: snapshot.encode(live.table),
                 explain=lambda model, needs: status.explain(live, model, needs, clock(), judge),
                 capabilities=lambda: capabilities.in_rows(live.table, self._capabilities_of),
+                metrics=lambda: exposition(self._reader.read().metrics),
                 recent=self._recent,
             )
         )
@@ -152,6 +172,10 @@ class Sidecar:
             self._data.address = self.ports.data
             probing = asyncio.create_task(self._prober.run(), name="prober")
             stack.push_async_callback(_cancelled, probing)
+            if self._metrics_sink is not None:
+                follow = self._metrics_sink.follow(self._reader.read)
+                telling = asyncio.create_task(follow, name="metrics")
+                stack.push_async_callback(_cancelled, telling)
             self._stack = stack.pop_all()
             self._opened = True
 
@@ -175,6 +199,7 @@ class Sidecar:
         """Take note of a new table."""
         self._pool.follow(table)
         self._metrics.keep_only(table.providers)
+        self._request_metrics.keep_only(table.providers)
 
     async def drain(self, *, lame_duck_s: float, drain_s: float) -> int:
         """Stop: not ready at once, no new connections after `lame_duck_s`, then wait.
@@ -206,6 +231,9 @@ class Sidecar:
             return "draining"
         return "" if self._live.table.generation else "no table yet"
 
+    def _provider(self, name: str) -> Provider | None:
+        return self._live.table.providers.get(name)
+
     def _credential(self, provider: Provider) -> str:
         return status.credential_word(
             provider, lambda ref: self._credentials.value(ref) is not None
@@ -224,8 +252,11 @@ class Sidecar:
             ),
             "routes": status.routes(table),
             "requests": self._recent.counts(),
-            "telemetry": self._telemetry.status(),
+            "telemetry": {**self._telemetry.status(), **self._metrics_status()},
         }
+
+    def _metrics_status(self) -> Mapping[str, Any]:
+        return {} if self._metrics_sink is None else {"metrics": self._metrics_sink.status()}
 
 
 def _log(event: Event) -> None:

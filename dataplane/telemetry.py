@@ -9,11 +9,14 @@ The files beside it, by what they do:
 
 - told: `telemetry_names` (constants), `telemetry_attributes` (facts to attributes, pure);
 - asked for: `telemetry_settings` (the environment), `telemetry_start` (what is built of it);
-- on the request path: `telemetry_traces`, `telemetry_spans`, `telemetry_tracer`,
-  `telemetry_sampling`, `telemetry_w3c` (contexts in headers), `telemetry_records` (spans),
+- on the request path: `telemetry_traces`, `telemetry_spans`, `telemetry_attempts`,
+  `telemetry_tracer`, `telemetry_sampling`, `telemetry_w3c` (contexts in headers),
   `telemetry_guard` (strangers' mistakes);
-- in the thread that exports: `telemetry_export` (queue), `telemetry_limits`,
-  `telemetry_protobuf` and `telemetry_json` (encoders), `telemetry_http` (sender);
+- in the thread that exports: `telemetry_export` (queue), `telemetry_records` (spans),
+  `telemetry_shared` (what they have in common), `telemetry_limits`, `telemetry_protobuf` and
+  `telemetry_json` (encoders), `telemetry_http` and `telemetry_post` (sender);
+- metrics over OTLP: `telemetry_metric_settings`, `telemetry_metrics`,
+  `telemetry_metrics_protobuf`; what is measured is in `metric_*` and `request_metrics`;
 - OpenTelemetry's own, loaded if something else is asked for: `telemetry_door` (its API),
   `telemetry_sdk`.
 """
@@ -22,8 +25,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 from controlplane.table.outcome import SkipReason
 from controlplane.table.schema import Provider, Target
@@ -38,7 +41,11 @@ from dataplane.flight import (
     RequestOutcome,
 )
 from dataplane.provider import Request, ResponseFacts
+from dataplane.telemetry_metric_settings import metrics_plan
 from dataplane.telemetry_settings import Inbound, SettingsError, TelemetrySettings, plan
+
+if TYPE_CHECKING:
+    from dataplane.metric_points import Reading
 
 __all__ = [
     "NO_TELEMETRY",
@@ -49,6 +56,7 @@ __all__ = [
     "DelaySource",
     "FlightRecord",
     "Inbound",
+    "MetricsSink",
     "NoTelemetry",
     "RequestOutcome",
     "RequestSpan",
@@ -56,6 +64,7 @@ __all__ = [
     "Telemetry",
     "TelemetrySettings",
     "build",
+    "build_metrics",
 ]
 
 logger = logging.getLogger(__name__)
@@ -63,6 +72,11 @@ logger = logging.getLogger(__name__)
 
 class AttemptSpan(Protocol):
     """One provider call. Whoever got it ends it; if nobody does, the request's end does."""
+
+    @property
+    def trace(self) -> tuple[str, str] | None:
+        """The ids of trace and span, if they are exported: 32 and 16 hex digits."""
+        ...
 
     def headers(self) -> Mapping[str, str]:
         """Give the tracing headers to send to this provider; empty where none are wanted."""
@@ -192,6 +206,38 @@ def build(
     return start(export, environ, version=version, settings=settings, clock=clock)
 
 
+class MetricsSink(Protocol):
+    """Where metrics go beside the admin port."""
+
+    async def follow(self, read: Callable[[bool], Reading]) -> None:
+        """Read metrics at an interval and export them, until cancelled; True asks for exemplars."""
+        ...
+
+    def status(self) -> Mapping[str, Any]:
+        """Tell where they go; no secrets."""
+        ...
+
+    async def shutdown(self, flush_s: float) -> bool:
+        """Export a last reading, for at most `flush_s` seconds; False if it did not arrive."""
+        ...
+
+
+def build_metrics(environ: Mapping[str, str], *, version: str) -> MetricsSink | None:
+    """Build the export of metrics as the OTEL_* variables ask for it; None if they do not.
+
+    Raises SettingsError for a value that cannot be meant.
+    """
+    chosen = metrics_plan(environ)
+    if chosen is None:
+        return None
+    for warning in chosen.export.warnings:
+        logger.warning("telemetry: %s", warning)
+    # Only those who export pay for what does it.
+    from dataplane.telemetry_metrics import start  # noqa: PLC0415
+
+    return start(chosen, environ, version=version)
+
+
 class NoTelemetry:
     """Telemetry switched off: no spans, no ids, only the flight records."""
 
@@ -270,6 +316,8 @@ class UntracedAttempt:
     """An attempt span that only keeps its leg of the flight."""
 
     __slots__ = ("_leg",)
+
+    trace = None
 
     def __init__(self, leg: FlightLeg) -> None:
         """Keep the leg."""

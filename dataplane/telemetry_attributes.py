@@ -9,19 +9,23 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
-from controlplane.table.schema import Provider, ProviderType, Target
+from msgspec import UNSET
+
+from controlplane.table.schema import Provider, ProviderType
 from dataplane import telemetry_names as names
 from dataplane.errors import UpstreamFailed
 from dataplane.flight import Decision, FlightRecord
+from dataplane.plain import PlainChat
 from dataplane.provider import Operation, Request, ResponseFacts, Usage
 
 Attribute: TypeAlias = str | bool | int | float | Sequence[str]
 Attributes: TypeAlias = dict[str, Attribute]
+_Put: TypeAlias = Callable[[Attributes, Any], None]
 
 MAX_USER_AGENT_CHARS = 256
 MAX_HEADER_CHARS = 128
@@ -30,28 +34,9 @@ MAX_PATH_CHARS = 1024
 
 _WORD = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _MAX_INT = 2**63
-_DOUBLES = (
-    ("temperature", names.REQUEST_TEMPERATURE),
-    ("top_p", names.REQUEST_TOP_P),
-    ("frequency_penalty", names.REQUEST_FREQUENCY_PENALTY),
-    ("presence_penalty", names.REQUEST_PRESENCE_PENALTY),
-)
-_INTS = (
-    # The newer name is written last, so that it wins.
-    ("max_tokens", names.REQUEST_MAX_TOKENS),
-    ("max_completion_tokens", names.REQUEST_MAX_TOKENS),
-    ("top_k", names.REQUEST_TOP_K),
-    ("seed", names.REQUEST_SEED),
-)
+_MAX_REASON_CHARS = 64
 _OUTPUT_TYPES: Mapping[str, str] = {"text": "text", "json_object": "json", "json_schema": "json"}
 _ENCODINGS = frozenset({"float", "base64"})
-_USAGE = (
-    (names.USAGE_INPUT, "input_tokens"),
-    (names.USAGE_OUTPUT, "output_tokens"),
-    (names.USAGE_CACHE_READ, "cache_read_tokens"),
-    (names.USAGE_CACHE_WRITE, "cache_write_tokens"),
-    (names.USAGE_REASONING, "reasoning_tokens"),
-)
 # Members by a name of their own: looking one up in its class costs more than comparing it.
 _AZURE = ProviderType.AZURE_OPENAI
 _BEDROCK = ProviderType.AWS_BEDROCK
@@ -79,6 +64,8 @@ def as_int(value: Any) -> int | None:
 
 def as_double(value: Any) -> float | None:
     """Give a finite float of an int or a float, or None for anything else."""
+    if type(value) is float:
+        return value if math.isfinite(value) else None
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
@@ -134,11 +121,8 @@ def request_start(
 
 
 def request_end(flight: FlightRecord) -> Attributes:
-    """Give what a server span gets just before its end, from a flight that has ended."""
-    attributes: Attributes = {
-        names.ATTEMPTS: flight.attempts,
-        names.OVERHEAD: flight.overhead_s,
-    }
+    """Give what a server span gets just before its end but for its times; the flight has ended."""
+    attributes: Attributes = {names.ATTEMPTS: flight.attempts}
     if flight.outcome is not None:
         attributes[names.OUTCOME] = flight.outcome.value
     if flight.status is not None:
@@ -152,9 +136,6 @@ def request_end(flight: FlightRecord) -> Attributes:
         attributes[names.GENERATION] = flight.generation
     if flight.stream:
         attributes[names.STREAM] = True
-        first_s = flight.time_to_first_chunk_s
-        if first_s is not None:
-            attributes[names.TIME_TO_FIRST_CHUNK] = first_s
     if flight.targets_skipped:
         attributes[names.SKIPPED] = flight.targets_skipped
     if flight.served_by:
@@ -163,21 +144,39 @@ def request_end(flight: FlightRecord) -> Attributes:
             attributes[names.FAILOVER] = True
     if flight.path:
         attributes[names.PATH] = flight.path
+    return attributes
+
+
+def request_times(flight: FlightRecord) -> Attributes:
+    """Give the times of a flight that has ended."""
+    attributes: Attributes = {names.OVERHEAD: flight.overhead_s}
+    if flight.stream:
+        first_s = flight.time_to_first_chunk_s
+        if first_s is not None:
+            attributes[names.TIME_TO_FIRST_CHUNK] = first_s
     if flight.wasted_s:
         attributes[names.WASTED] = flight.wasted_s
     return attributes
 
 
 def attempt_start(
-    provider: Provider, target: Target, request: Request, *, route: str, number: int
+    provider: Provider,
+    model: str,
+    operation: Operation,
+    *,
+    route: str,
+    number: int,
+    stream: bool,
 ) -> Attributes:
-    """Give the attributes of a new attempt span: first those that samplers may use."""
-    body = request.body
+    """Give the attributes of a new attempt span but for those of its request's body.
+
+    Those that samplers may use come first.
+    """
     address, port = server_of(provider.base_url)
     attributes: Attributes = {
-        names.OPERATION: request.operation.value,
+        names.OPERATION: operation.value,
         names.PROVIDER: names.PROVIDER_NAMES[provider.type],
-        names.REQUEST_MODEL: target.model,
+        names.REQUEST_MODEL: model,
         names.SERVER_ADDRESS: address,
         names.SERVER_PORT: port,
         names.ENDPOINT: provider.name,
@@ -187,39 +186,72 @@ def attempt_start(
         attributes[names.ROUTE] = route
     if number > 1:
         attributes[names.HTTP_RESEND_COUNT] = number - 1
-    if request.stream:
+    if stream:
         attributes[names.REQUEST_STREAM] = True
-    _put_parameters(attributes, body)
-    if request.operation is _EMBEDDINGS:
-        encoding = body.get("encoding_format")
-        if isinstance(encoding, str) and encoding in _ENCODINGS:
-            attributes[names.REQUEST_ENCODINGS] = (encoding,)
-    if provider.type in _OPENAI_TYPES:
-        if request.operation is _CHAT:
-            attributes[names.OPENAI_API] = "chat_completions"
-        tier = as_word(body.get("service_tier"))
-        if tier is not None and tier != "auto":
-            attributes[names.OPENAI_REQUEST_TIER] = tier
+    if operation is _CHAT and provider.type in _OPENAI_TYPES:
+        attributes[names.OPENAI_API] = "chat_completions"
     if provider.type is _AZURE:
         attributes[names.AZURE_NAMESPACE] = names.AZURE_NAMESPACE_VALUE
     return attributes
 
 
-def attempt_end(
-    provider: Provider,
-    request: Request,
-    decision: Decision,
-    *,
-    facts: ResponseFacts | None,
-    status: int | None,
-    request_id: str,
-    failure: UpstreamFailed | None,
-    compat: bool,
+def request_parameters(provider: Provider, request: Request) -> Attributes:
+    """Give the attributes of an attempt span that the request's body decides."""
+    attributes: Attributes = {}
+    plain = request.plain
+    if plain is not None:
+        # Its body would first have to be made.
+        for field, put in _PLAIN_PARAMETERS:
+            value = getattr(plain, field)
+            if value is not UNSET:
+                put(attributes, value)
+        return attributes
+    body = request.body
+    for field, value in body.items():
+        known = _PARAMETERS.get(field)
+        if known is not None:
+            known(attributes, value)
+    if request.operation is _EMBEDDINGS:
+        encoding = body.get("encoding_format")
+        if isinstance(encoding, str) and encoding in _ENCODINGS:
+            attributes[names.REQUEST_ENCODINGS] = (encoding,)
+    if provider.type in _OPENAI_TYPES:
+        tier = as_word(body.get("service_tier"))
+        if tier is not None and tier != "auto":
+            attributes[names.OPENAI_REQUEST_TIER] = tier
+    return attributes
+
+
+def attempt_result(
+    decision: Decision, status: int | None, error: str, model: str, reasons: Sequence[str]
 ) -> Attributes:
-    """Give what an attempt span gets just before its end, but for its stream's times."""
+    """Give what an attempt came to.
+
+    error: its `error.type`, empty if it did not fail. model, reasons: as the upstream said them.
+    """
     attributes: Attributes = {names.DECISION: decision.value}
     if status is not None:
         attributes[names.HTTP_STATUS] = status
+    if error:
+        attributes[names.ERROR_TYPE] = error
+    if model:
+        attributes[names.RESPONSE_MODEL] = clean_text(model)
+    if reasons:
+        attributes[names.RESPONSE_FINISH_REASONS] = tuple(
+            clean_text(reason, _MAX_REASON_CHARS) for reason in reasons
+        )
+    return attributes
+
+
+def attempt_end(
+    provider: Provider,
+    *,
+    facts: ResponseFacts | None,
+    request_id: str,
+    compat: bool,
+) -> Attributes:
+    """Give what only one attempt says just before its end, but for its stream's times."""
+    attributes: Attributes = {}
     if request_id:
         request_id = clean_text(request_id, MAX_HEADER_CHARS)
         attributes[names.PROVIDER_REQUEST_ID] = request_id
@@ -227,19 +259,20 @@ def attempt_end(
             attributes[names.AZURE_REQUEST_ID] = request_id
         elif provider.type is _BEDROCK:
             attributes[names.AWS_REQUEST_ID] = request_id
-    if failure is not None:
-        attributes[names.ERROR_TYPE] = error_type(failure)
-        code = as_word(failure.provider_code)
-        if code is not None:
-            attributes[names.PROVIDER_ERROR_CODE] = code
-        wait_s = as_double(failure.retry_after_s)
-        if wait_s is not None:
-            attributes[names.RETRY_AFTER] = wait_s
     if facts is not None:
         _put_facts(attributes, facts, compat=compat)
-    reasons = _finish_reasons(request, decision, facts)
-    if reasons:
-        attributes[names.RESPONSE_FINISH_REASONS] = reasons
+    return attributes
+
+
+def failure_details(failure: UpstreamFailed) -> Attributes:
+    """Give what a failure said beside its `error.type`."""
+    attributes: Attributes = {}
+    code = as_word(failure.provider_code)
+    if code is not None:
+        attributes[names.PROVIDER_ERROR_CODE] = code
+    wait_s = as_double(failure.retry_after_s)
+    if wait_s is not None:
+        attributes[names.RETRY_AFTER] = wait_s
     return attributes
 
 
@@ -248,32 +281,86 @@ def error_type(failure: UpstreamFailed) -> str:
     return failure.error_type if failure.error_type in names.ERROR_TYPES else "_OTHER"
 
 
-def _put_parameters(attributes: Attributes, body: Mapping[str, Any]) -> None:
-    for key, name in _DOUBLES:
-        if key in body and (number := as_double(body[key])) is not None:
+def finish_reasons(
+    request: Request, decision: Decision, facts: ResponseFacts | None
+) -> tuple[str, ...]:
+    """Give why each choice of an answer ended, in the choices' order; `error` where it is due."""
+    reasons = facts.finish_reasons if facts is not None else {}
+    if decision is not _TOO_LATE:
+        return tuple([reasons[index][:_MAX_REASON_CHARS] for index in sorted(reasons)])
+    # The answer had begun: each choice that has no reason yet was due one.
+    choices = as_int(request.body.get("n")) or 1
+    due = range(max(1, min(choices, 128)))
+    return tuple([reasons.get(index, "error")[:_MAX_REASON_CHARS] for index in due])
+
+
+def _put_double(name: str) -> _Put:
+    def put(attributes: Attributes, value: Any) -> None:
+        number = as_double(value)
+        if number is not None:
             attributes[name] = number
-    for key, name in _INTS:
-        if key in body and (count := as_int(body[key])) is not None:
+
+    return put
+
+
+def _put_int(name: str) -> _Put:
+    def put(attributes: Attributes, value: Any) -> None:
+        count = as_int(value)
+        if count is not None:
             attributes[name] = count
-    choices = as_int(body.get("n"))
-    if choices is not None and choices != 1:
-        attributes[names.REQUEST_CHOICES] = choices
-    effort = as_word(body.get("reasoning_effort"))
+
+    return put
+
+
+def _put_max_tokens(attributes: Attributes, value: Any) -> None:
+    count = as_int(value)
+    if count is not None:
+        # The newer name of this field wins, wherever it stands.
+        attributes.setdefault(names.REQUEST_MAX_TOKENS, count)
+
+
+def _put_choices(attributes: Attributes, value: Any) -> None:
+    count = as_int(value)
+    if count is not None and count != 1:
+        attributes[names.REQUEST_CHOICES] = count
+
+
+def _put_effort(attributes: Attributes, value: Any) -> None:
+    effort = as_word(value)
     if effort is not None:
         attributes[names.REQUEST_REASONING_LEVEL] = effort
-    output_format = body.get("response_format")
-    if isinstance(output_format, Mapping):
-        kind = output_format.get("type")
-        output = _OUTPUT_TYPES.get(kind) if isinstance(kind, str) else None
-        if output is not None:
-            attributes[names.OUTPUT_TYPE] = output
+
+
+def _put_output(attributes: Attributes, value: Any) -> None:
+    kind = value.get("type") if isinstance(value, Mapping) else None
+    output = _OUTPUT_TYPES.get(kind) if isinstance(kind, str) else None
+    if output is not None:
+        attributes[names.OUTPUT_TYPE] = output
+
+
+_PARAMETERS: Mapping[str, _Put] = {
+    "temperature": _put_double(names.REQUEST_TEMPERATURE),
+    "top_p": _put_double(names.REQUEST_TOP_P),
+    "frequency_penalty": _put_double(names.REQUEST_FREQUENCY_PENALTY),
+    "presence_penalty": _put_double(names.REQUEST_PRESENCE_PENALTY),
+    "max_tokens": _put_max_tokens,
+    "max_completion_tokens": _put_int(names.REQUEST_MAX_TOKENS),
+    "top_k": _put_int(names.REQUEST_TOP_K),
+    "seed": _put_int(names.REQUEST_SEED),
+    "n": _put_choices,
+    "reasoning_effort": _put_effort,
+    "response_format": _put_output,
+}
+"""What becomes of the fields of a body; all others stay where they are."""
+
+_PLAIN_PARAMETERS: Sequence[tuple[str, _Put]] = tuple(
+    (field, _PARAMETERS[field]) for field in PlainChat.__struct_fields__ if field in _PARAMETERS
+)
 
 
 def _put_facts(attributes: Attributes, facts: ResponseFacts, *, compat: bool) -> None:
     if facts.response_id:
         attributes[names.RESPONSE_ID] = clean_text(facts.response_id)
-    if facts.response_model:
-        attributes[names.RESPONSE_MODEL] = clean_text(facts.response_model)
     dimensions = as_int(facts.embedding_dimensions)
     if dimensions is not None:
         attributes[names.EMBEDDING_DIMENSIONS] = dimensions
@@ -282,21 +369,14 @@ def _put_facts(attributes: Attributes, facts: ResponseFacts, *, compat: bool) ->
 
 
 def _put_usage(attributes: Attributes, usage: Usage, *, compat: bool) -> None:
-    for name, fact in _USAGE:
-        count = as_int(getattr(usage, fact))
-        if count is not None:
+    for name, count in (
+        (names.USAGE_INPUT, usage.input_tokens),
+        (names.USAGE_OUTPUT, usage.output_tokens),
+        (names.USAGE_CACHE_READ, usage.cache_read_tokens),
+        (names.USAGE_CACHE_WRITE, usage.cache_write_tokens),
+        (names.USAGE_REASONING, usage.reasoning_tokens),
+    ):
+        if count is not None and as_int(count) is not None:
             attributes[name] = count
     if compat and names.USAGE_CACHE_WRITE in attributes:
         attributes[names.USAGE_CACHE_CREATION] = attributes[names.USAGE_CACHE_WRITE]
-
-
-def _finish_reasons(
-    request: Request, decision: Decision, facts: ResponseFacts | None
-) -> Sequence[str]:
-    reasons = facts.finish_reasons if facts is not None else {}
-    if decision is not _TOO_LATE:
-        return tuple(clean_text(reasons[index], 64) for index in sorted(reasons))
-    # The answer had begun: each choice that has no reason yet was due one.
-    choices = as_int(request.body.get("n")) or 1
-    due = range(max(1, min(choices, 128)))
-    return tuple(clean_text(reasons.get(index, "error"), 64) for index in due)

@@ -21,10 +21,11 @@ from opentelemetry.trace import (  # noqa: TID251 - as above
     Tracer,
 )
 
-from dataplane.telemetry_attributes import Attributes
+from dataplane.telemetry_attributes import Attribute
 from dataplane.telemetry_guard import Guard
-from dataplane.telemetry_records import Kind, SpanContext, SpanEvent, SpanRecord
+from dataplane.telemetry_records import Kind, Shared, SpanContext, SpanEvent, SpanRecord
 from dataplane.telemetry_settings import SettingsError
+from dataplane.telemetry_tracer import Followed
 from dataplane.telemetry_w3c import Inbound
 
 NO_CONTEXT = Context()
@@ -92,15 +93,14 @@ class ApiPropagation:
         return {name.lower(): value for name, value in carrier.items()}
 
 
-class ApiRecord(SpanRecord):
-    """The record of a span that another's provider keeps."""
+class ApiSpan:
+    """A span that another's provider keeps."""
 
-    __slots__ = ("span",)
+    __slots__ = ("context", "span")
 
-    def __init__(self, span: Span, name: str, kind: Kind, start_ns: int) -> None:
-        """Follow a started span: its attributes are already there."""
-        context = _own(span.get_span_context())
-        super().__init__(name, kind, context, parent=None, attributes={}, start_ns=start_ns)
+    def __init__(self, span: Span) -> None:
+        """Follow a started span."""
+        self.context = _own(span.get_span_context())
         self.span = span
 
 
@@ -112,48 +112,46 @@ class ApiTracer:
         self._tracer = tracer
         self._guard = guard
 
-    def decide(self, inbound: Inbound) -> None:
-        """Leave it to the provider's sampler, which sees the attributes."""
-
     def start(
         self,
         name: str,
-        decided: SpanContext | None,
         inbound: Inbound,
         *,
-        attributes: Attributes,
+        first: Shared,
         start_ns: int,
         links: Sequence[SpanContext],
-    ) -> SpanRecord:
+    ) -> ApiSpan:
         """Start a server span, or follow the invalid one."""
         parent = inbound.baggage if isinstance(inbound.baggage, Context) else NO_CONTEXT
         linked = [Link(api_context(link)) for link in links]
         return self._start(
-            name, Kind.SERVER, parent, attributes=attributes, start_ns=start_ns, links=linked
+            name, Kind.SERVER, parent, attributes=first.attributes, start_ns=start_ns, links=linked
         )
 
-    def child(
-        self, name: str, parent: SpanRecord, attributes: Attributes, start_ns: int
-    ) -> SpanRecord:
+    def child(self, above: Followed, start: SpanRecord) -> ApiSpan:
         """Start a client span, or follow the invalid one."""
-        assert isinstance(parent, ApiRecord), "started by this tracer"
-        above = trace.set_span_in_context(parent.span, NO_CONTEXT)
+        assert isinstance(above, ApiSpan), "started by this tracer"
         return self._start(
-            name, Kind.CLIENT, above, attributes=attributes, start_ns=start_ns, links=()
+            start.name,
+            Kind.CLIENT,
+            trace.set_span_in_context(above.span, NO_CONTEXT),
+            attributes=start.all_attributes(),
+            start_ns=start.start_ns,
+            links=(),
         )
 
     def new_span_id(self) -> str:
         """Give the invalid id: here each attempt has a span of its own."""
         return trace.format_span_id(trace.INVALID_SPAN_ID)
 
-    def end(self, record: SpanRecord) -> None:
-        """Set events, the last attributes and the status, and end the span whatever happens."""
-        assert isinstance(record, ApiRecord), "started by this tracer"
-        span = record.span
+    def end(self, followed: Followed, record: SpanRecord) -> None:
+        """Set events, all attributes and the status, and end the span whatever happens."""
+        assert isinstance(followed, ApiSpan), "started by this tracer"
+        span = followed.span
         try:
             for event in record.events:
                 _add(span, event)
-            span.set_attributes(record.attributes)
+            span.set_attributes(record.all_attributes())
             if record.failed:
                 span.set_status(StatusCode.ERROR, record.description or None)
         except Exception as error:  # noqa: BLE001 - see Guard
@@ -169,10 +167,10 @@ class ApiTracer:
         kind: Kind,
         parent: Context,
         *,
-        attributes: Attributes,
+        attributes: Mapping[str, Attribute],
         start_ns: int,
         links: Sequence[Link],
-    ) -> SpanRecord:
+    ) -> ApiSpan:
         try:
             span = self._tracer.start_span(
                 name, parent, SpanKind[kind.name], attributes, links, start_time=start_ns
@@ -180,7 +178,7 @@ class ApiTracer:
         except Exception as error:  # noqa: BLE001 - see Guard
             self._guard.note(error)
             span = trace.INVALID_SPAN
-        return ApiRecord(span, name, kind, start_ns)
+        return ApiSpan(span)
 
 
 def _add(span: Span, event: SpanEvent) -> None:

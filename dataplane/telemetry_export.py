@@ -12,9 +12,12 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
+from typing import Generic, TypeVar
 
-from dataplane.telemetry_records import Exporter, SpanRecord
+from dataplane.telemetry_records import Exporter, Recorded
 from dataplane.telemetry_settings import QueueLimits
+
+Item = TypeVar("Item")
 
 logger = logging.getLogger(__name__)
 
@@ -33,8 +36,12 @@ class ExportLog(logging.Handler):
     the arguments of all loggers but the exporters': they may hold what a caller sent.
     """
 
-    def __init__(self, now_s: Callable[[], float], endpoint: str = "") -> None:
-        """Read monotonic seconds from `now_s`; name `endpoint` in each line. Attaches nothing."""
+    def __init__(self, now_s: Callable[[], float], endpoint: str = "", what: str = "spans") -> None:
+        """Read monotonic seconds from `now_s`; name `endpoint` in each line. Attaches nothing.
+
+        what: is exported.
+        """
+        self.what = what
         super().__init__(logging.WARNING)
         self._now_s = now_s
         self._where = f" [{endpoint}]" if endpoint else ""
@@ -99,7 +106,7 @@ class ExportLog(logging.Handler):
         finally:
             self.release()
         if recovered and not self._muted:
-            logger.warning("telemetry: spans reach the collector again%s", self._where)
+            logger.warning("telemetry: %s reach the collector again%s", self.what, self._where)
 
     def _say(self, text: str, *, failing: bool) -> None:
         if self._muted:
@@ -115,19 +122,19 @@ class ExportLog(logging.Handler):
         logger.warning("telemetry: %s%s%s", text[:300], self._where, more)
 
 
-class SpanQueue:
-    """Ended spans on their way to an exporter.
+class ExportQueue(Generic[Item]):
+    """Ended spans, or readings of metrics, on their way to an exporter.
 
     `put` never waits: when the queue is full the oldest span is dropped and counted. At all
     times ended = exported + failed + dropped + those still queued or under way.
     """
 
-    def __init__(self, exporter: Exporter, limits: QueueLimits, log: ExportLog) -> None:
+    def __init__(self, exporter: Exporter[Item], limits: QueueLimits, log: ExportLog) -> None:
         """Start the thread. It is a daemon: it never keeps the process alive."""
         self._exporter = exporter
         self._limits = limits
         self._log = log
-        self._spans: deque[SpanRecord] = deque()
+        self._spans: deque[Recorded[Item]] = deque()
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._stopping = False
@@ -140,8 +147,8 @@ class SpanQueue:
         self._worker = threading.Thread(target=self._work, name="telemetry-export", daemon=True)
         self._worker.start()
 
-    def put(self, record: SpanRecord) -> None:
-        """Queue an ended span."""
+    def put(self, item: Recorded[Item]) -> None:
+        """Queue one more."""
         with self._lock:
             self._ended += 1
             if self._stopping:
@@ -151,7 +158,7 @@ class SpanQueue:
             if len(spans) >= self._limits.max_queue:
                 spans.popleft()
                 self._dropped += 1
-            spans.append(record)
+            spans.append(item)
             full = len(spans) >= self._limits.batch
         if full and not self._wake.is_set():
             self._wake.set()
@@ -196,7 +203,8 @@ class SpanQueue:
         self._exporter.shutdown()
         self._log.detach(mute=self._worker.is_alive())
         if left:
-            logger.warning("telemetry: %d spans were not sent within %.3g s", left, flush_s)
+            what = self._log.what
+            logger.warning("telemetry: %d %s were not sent within %.3g s", left, what, flush_s)
         return not left
 
     def _work(self) -> None:
@@ -213,7 +221,7 @@ class SpanQueue:
             if stopping:
                 return
 
-    def _take(self, least: int) -> list[SpanRecord]:
+    def _take(self, least: int) -> list[Recorded[Item]]:
         with self._lock:
             count = min(len(self._spans), self._limits.batch)
             if count < least:
@@ -222,19 +230,28 @@ class SpanQueue:
             self._under_way = count
             return batch
 
-    def _export(self, batch: list[SpanRecord]) -> None:
+    def _export(self, batch: list[Recorded[Item]]) -> None:
+        records = self._records(batch)
         try:
-            succeeded = self._exporter.export(batch)
+            succeeded = self._exporter.export(records)
         except Exception as error:  # noqa: BLE001 - the loop outlives any exporter's mistake
-            self._log.failed(f"exporting spans raised {type(error).__name__}")
+            self._log.failed(f"exporting {self._log.what} raised {type(error).__name__}")
             succeeded = False
         with self._lock:
             self._under_way = 0
-            if succeeded:
-                self._exported += len(batch)
-            else:
-                self._failed += len(batch)
+            exported = len(records) if succeeded else 0
+            self._exported += exported
+            self._failed += len(batch) - exported
         if succeeded:
             self._log.succeeded()
         elif not self._abandoned:
-            self._log.failed("spans could not be exported")
+            self._log.failed(f"{self._log.what} could not be exported")
+
+    def _records(self, batch: list[Recorded[Item]]) -> list[Item]:
+        records = []
+        for item in batch:
+            try:
+                records.append(item.record())
+            except Exception as error:  # noqa: BLE001 - one item's mistake costs that item
+                self._log.failed(f"putting together what to export raised {type(error).__name__}")
+        return records

@@ -1,6 +1,6 @@
 """Batches to a collector over HTTP, from a thread of its own.
 
-A small client on the standard library's, because the official exporter brings the SDK, protobuf,
+A small client of our own (`telemetry_post`), because the official exporter brings the SDK, protobuf,
 requests and urllib3 with it: 25 MB and 100 ms of start for one POST a second. What it does is
 kept: the timeout that counts for all tries together, the same retries and pauses, compression,
 headers, certificates and client certificates. Whoever needs a proxy or a plug-in for credentials
@@ -12,31 +12,25 @@ exporter otlp over HTTP.
 
 from __future__ import annotations
 
-import http.client
 import re
-import socket
-import ssl
 import threading
 import zlib
-from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 from dataplane.telemetry_export import ExportLog
 from dataplane.telemetry_limits import SpanBounds, bounded
+from dataplane.telemetry_post import Certificates, NotHttpError, Posted, Poster
 from dataplane.telemetry_records import SpanRecord
 from dataplane.telemetry_settings import ExportPlan
 
 _RETRYABLE = frozenset({429, 502, 503, 504})
 _MAX_TRIES = 6
 _JITTER = 0.2
-_MAX_ANSWER_BYTES = 64 * 1024
 _GZIP_WBITS = 31
 """Tells zlib to write gzip's head and tail."""
 
@@ -52,8 +46,6 @@ _PLAIN_HEADER = re.compile(
     rf"{_OWS}{_HEADER_NAME}{_OWS}={_OWS}[\x20\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*{_OWS}"
 )
 _COMMA = re.compile(r"[ \t]*,[ \t]*")
-_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9a-z]+")
-_VALUE = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
 
 
 class Encoder(Protocol):
@@ -81,21 +73,13 @@ class World:
     random: Callable[[], float]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Answer:
-    status: int
-    reason: str
-    retry_after: str | None
-
-
-class HttpExporter:
-    """Posts each batch, and tries again as long as the timeout and the collector allow."""
+class HttpSender:
+    """Posts bodies, and tries again as long as the timeout and the collector allow."""
 
     def __init__(
         self,
         export: ExportPlan,
-        encoder: Encoder,
-        limits: SpanBounds,
+        content_type: str,
         log: ExportLog,
         *,
         user_agent: str,
@@ -106,51 +90,39 @@ class HttpExporter:
         Raises OSError for certificates that cannot be read, ValueError for headers that cannot be
         sent.
         """
-        self._encoder = encoder
-        self._limits = limits
         self._log = log
         self._world = world
         self._timeout_s = export.timeout_s
         self._compress = _COMPRESSORS[export.compression]
         self._stopped = threading.Event()
         self._busy = threading.Lock()
-        self._connection: http.client.HTTPConnection | None = None
-        parts = urlsplit(export.endpoint)
-        self._host = parts.hostname or ""
-        self._port = parts.port
-        self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        self._tls = _Tls(export) if parts.scheme == "https" else None
-        self._headers = {"content-type": encoder.content_type, "user-agent": user_agent}
-        self._headers |= _checked(parse_headers(export.headers))
+        headers = {"content-type": content_type, "user-agent": user_agent}
+        headers |= parse_headers(export.headers)
         if export.compression != "none":
-            self._headers.setdefault("content-encoding", export.compression)
-        if parts.username is not None:
-            user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-            self._headers["authorization"] = f"Basic {b64encode(user.encode()).decode()}"
+            headers.setdefault("content-encoding", export.compression)
+        certificates = None
+        if urlsplit(export.endpoint).scheme == "https":
+            certificates = Certificates(
+                export.certificate, export.client_certificate, export.client_key
+            )
+        self._poster = Poster(export.endpoint, headers, certificates, world.now_s)
 
-    def export(self, batch: Sequence[SpanRecord]) -> bool:
-        """Encode and send a batch."""
-        body = self._compress(
-            self._encoder.encode([bounded(record, self._limits) for record in batch])
-        )
+    def send(self, body: bytes) -> bool:
+        """Post a body; whether it arrived."""
+        body = self._compress(body)
         with self._busy:
             try:
                 return self._deliver(body)
             finally:
                 if self._stopped.is_set():
-                    self._disconnect()
+                    self._poster.disconnect()
 
     def shutdown(self) -> None:
         """End a pause or a wait for an answer, and try nothing again."""
         self._stopped.set()
-        connection = self._connection
-        sock = connection.sock if connection is not None else None
-        if sock is not None:
-            # Wakes a thread that reads from it, which then closes it.
-            with suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
+        self._poster.interrupt()
         if self._busy.acquire(blocking=False):
-            self._disconnect()
+            self._poster.disconnect()
             self._busy.release()
 
     def _deliver(self, body: bytes) -> bool:
@@ -159,12 +131,12 @@ class HttpExporter:
             pause_s = 2**number * (1 + _JITTER * (2 * self._world.random() - 1))
             try:
                 answer = self._send(body, deadline_s)
-            except (OSError, http.client.HTTPException) as error:
+            except (OSError, NotHttpError) as error:
                 trouble = f"no answer from the collector: {type(error).__name__}"
             else:
                 if 200 <= answer.status < 300:
                     return True
-                trouble = f"the collector answered {answer.status} {answer.reason}"
+                trouble = f"the collector answered {answer}"
                 if answer.status not in _RETRYABLE:
                     self._log.trouble(trouble)
                     return False
@@ -176,80 +148,46 @@ class HttpExporter:
                 return False
         return False
 
-    def _send(self, body: bytes, deadline_s: float) -> _Answer:
+    def _send(self, body: bytes, deadline_s: float) -> Posted:
         """Post once; a connection that was kept and turns out dead is replaced at once."""
         try:
-            return self._post(body, deadline_s)
-        except (OSError, http.client.HTTPException):
+            return self._poster.post(body, deadline_s)
+        except (OSError, NotHttpError):
             if self._stopped.is_set() or self._world.now_s() >= deadline_s:
                 raise
-            return self._post(body, deadline_s)
+            return self._poster.post(body, deadline_s)
 
-    def _post(self, body: bytes, deadline_s: float) -> _Answer:
-        left_s = max(deadline_s - self._world.now_s(), 0.001)
-        connection = self._connected(left_s)
-        try:
-            connection.request("POST", self._path, body, self._headers)
-            response = connection.getresponse()
-            response.read(_MAX_ANSWER_BYTES)
-            if not response.isclosed():
-                # A longer answer says nothing more to us, and is not worth its reading.
-                self._disconnect()
-        except BaseException:
-            self._disconnect()
-            raise
-        return _Answer(
-            status=response.status,
-            reason=response.reason,
-            retry_after=response.getheader("retry-after"),
+
+class HttpExporter:
+    """Encodes batches of spans, and sends them."""
+
+    def __init__(
+        self,
+        export: ExportPlan,
+        encoder: Encoder,
+        limits: SpanBounds,
+        log: ExportLog,
+        *,
+        user_agent: str,
+        world: World,
+    ) -> None:
+        """Prepare; see HttpSender."""
+        self._encoder = encoder
+        self._limits = limits
+        self._sender = HttpSender(
+            export, encoder.content_type, log, user_agent=user_agent, world=world
         )
 
-    def _connected(self, timeout_s: float) -> http.client.HTTPConnection:
-        if self._connection is None:
-            if self._tls is not None:
-                self._connection = http.client.HTTPSConnection(
-                    self._host, self._port, timeout=timeout_s, context=self._tls.context()
-                )
-            else:
-                self._connection = http.client.HTTPConnection(
-                    self._host, self._port, timeout=timeout_s
-                )
-        self._connection.timeout = timeout_s
-        if self._connection.sock is not None:
-            self._connection.sock.settimeout(timeout_s)
-        return self._connection
+    def export(self, batch: Sequence[SpanRecord]) -> bool:
+        """Encode and send a batch."""
+        limits = self._limits
+        return self._sender.send(
+            self._encoder.encode([bounded(record, limits) for record in batch])
+        )
 
-    def _disconnect(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-
-class _Tls:
-    """The certificates, read anew when their files have changed: mounted ones are rotated."""
-
-    def __init__(self, export: ExportPlan) -> None:
-        self._authorities = export.certificate
-        self._certificate = export.client_certificate
-        self._key = export.client_key
-        self._stamp = self._read_stamp()
-        self._context = self._load()
-
-    def context(self) -> ssl.SSLContext:
-        stamp = self._read_stamp()
-        if stamp != self._stamp:
-            self._context, self._stamp = self._load(), stamp
-        return self._context
-
-    def _read_stamp(self) -> Sequence[int]:
-        files = (self._authorities, self._certificate, self._key)
-        return [Path(file).stat().st_mtime_ns for file in files if file]
-
-    def _load(self) -> ssl.SSLContext:
-        context = ssl.create_default_context(cafile=self._authorities or None)
-        if self._certificate:
-            context.load_cert_chain(self._certificate, self._key or None)
-        return context
+    def shutdown(self) -> None:
+        """End a pause or a wait for an answer, and try nothing again."""
+        self._sender.shutdown()
 
 
 def parse_headers(text: str) -> Mapping[str, str]:
@@ -265,14 +203,6 @@ def parse_headers(text: str) -> Mapping[str, str]:
             headers[unquote(name).strip().lower()] = unquote(value).strip()
         elif _PLAIN_HEADER.fullmatch(item) is not None:
             headers[name.strip().lower()] = value.strip()
-    return headers
-
-
-def _checked(headers: Mapping[str, str]) -> Mapping[str, str]:
-    for name, value in headers.items():
-        if not (_NAME.fullmatch(name) and _VALUE.fullmatch(value)):
-            # Neither is told: the value may be a key, and the name a part of one.
-            raise ValueError("OTEL_EXPORTER_OTLP_HEADERS: a header cannot be sent over HTTP")
     return headers
 
 

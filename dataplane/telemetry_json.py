@@ -49,7 +49,7 @@ def _span(record: SpanRecord) -> Mapping[str, Any]:
         "kind": int(record.kind),
         "startTimeUnixNano": str(record.start_ns),
         "endTimeUnixNano": str(record.end_ns),
-        "attributes": _pairs(record.attributes),
+        "attributes": _pairs(record.all_attributes()),
         "status": {},
     }
     if parent is not None:

@@ -67,7 +67,7 @@ def bounded(record: SpanRecord, limits: SpanBounds) -> SpanRecord:
     if _fits(record, limits):
         return record
     attributes, attributes_lost = _attributes(
-        record.attributes, limits.max_span_attributes, limits.max_span_attribute_length
+        record.all_attributes(), limits.max_span_attributes, limits.max_span_attribute_length
     )
     events, events_lost = _latest(record.events, limits.max_events)
     links, links_lost = _latest(record.links, limits.max_links)
@@ -102,10 +102,15 @@ def bounded(record: SpanRecord, limits: SpanBounds) -> SpanRecord:
 def _fits(record: SpanRecord, limits: SpanBounds) -> bool:
     return (
         limits.max_span_attribute_length is None
-        and _within(len(record.attributes), limits.max_span_attributes)
+        and _within(_count(record), limits.max_span_attributes)
         and _within(len(record.links), limits.max_links)
         and (not record.events or _events_fit(record.events, limits))
     )
+
+
+def _count(record: SpanRecord) -> int:
+    shared = len(record.first.attributes) + len(record.last.attributes)
+    return shared + len(record.attributes)
 
 
 def _events_fit(events: Sequence[SpanEvent], limits: SpanBounds) -> bool:

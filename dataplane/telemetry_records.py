@@ -7,11 +7,14 @@ attributes put in are those of `telemetry_attributes`, which hold only what can 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
-from dataplane.telemetry_attributes import Attributes
+from dataplane.telemetry_attributes import Attribute, Attributes
+
+Told_co = TypeVar("Told_co", covariant=True)
+Taken_contra = TypeVar("Taken_contra", contravariant=True)
 
 SAMPLED = 0x01
 """The flag of a trace that is exported."""
@@ -69,9 +72,31 @@ class Dropped(NamedTuple):
 NOTHING_DROPPED = Dropped()
 
 
-class SpanRecord:
-    """One span that will be exported. Whoever started it sets its end before handing it on.
+class Shared:
+    """Attributes that many spans have in common, put together once; never changed.
 
+    Most of what a span says is the same for each request of a route and each call of a target, so
+    it is looked up instead of being put together, and its encoding is kept here, too.
+
+    protobuf: kept by the encoder of that format, empty until it has been asked for.
+    """
+
+    __slots__ = ("attributes", "protobuf")
+
+    def __init__(self, attributes: Mapping[str, Attribute]) -> None:
+        """Share these attributes, which become its own."""
+        self.attributes = attributes
+        self.protobuf = b""
+
+
+NOTHING_SHARED = Shared({})
+
+
+class SpanRecord:
+    """One span as it is exported.
+
+    first, last: what it has in common with others, set before and after its own attributes.
+    attributes: its own. None of the three has a name of another.
     parent: None for a root. links: contexts of other spans, without attributes.
     start_ns, end_ns: wall-clock nanoseconds. failed: whether its status is ERROR, it is UNSET
     otherwise and never OK. description: of a failure, empty for none.
@@ -86,7 +111,9 @@ class SpanRecord:
         "end_ns",
         "events",
         "failed",
+        "first",
         "kind",
+        "last",
         "links",
         "name",
         "parent",
@@ -102,9 +129,12 @@ class SpanRecord:
         parent: SpanContext | None,
         attributes: Attributes,
         start_ns: int,
+        first: Shared = NOTHING_SHARED,
         links: Sequence[SpanContext] = (),
     ) -> None:
         """Start a span. `attributes` becomes the record's own."""
+        self.first = first
+        self.last = NOTHING_SHARED
         self.name = name
         self.kind = kind
         self.context = context
@@ -118,11 +148,23 @@ class SpanRecord:
         self.description = ""
         self.dropped = NOTHING_DROPPED
 
+    def all_attributes(self) -> Attributes:
+        """Give every attribute, in the order in which they were set."""
+        return {**self.first.attributes, **self.attributes, **self.last.attributes}
 
-class Exporter(Protocol):
-    """Sends ended spans somewhere; used by one thread at a time."""
 
-    def export(self, batch: Sequence[SpanRecord]) -> bool:
+class Recorded(Protocol[Told_co]):
+    """Something that waits for its export: a span that has ended, or a reading of metrics."""
+
+    def record(self) -> Told_co:
+        """Put together what is exported of it. Called once, maybe by another thread."""
+        ...
+
+
+class Exporter(Protocol[Taken_contra]):
+    """Sends what was recorded somewhere; used by one thread at a time."""
+
+    def export(self, batch: Sequence[Taken_contra]) -> bool:
         """Send a batch; whether it arrived. May block for as long as its settings allow."""
         ...
 

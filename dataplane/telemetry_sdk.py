@@ -106,7 +106,7 @@ class SdkExporter:
             resource=self._resource,
             attributes=BoundedAttributes(
                 limits.max_span_attributes,
-                record.attributes,
+                record.all_attributes(),
                 max_value_len=limits.max_span_attribute_length,
             ),
             events=events,

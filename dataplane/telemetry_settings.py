@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -144,12 +144,12 @@ def plan(environ: Mapping[str, str], settings: TelemetrySettings) -> ExportPlan 
     Traces are on if OTEL_TRACES_EXPORTER or an OTLP endpoint is set. Raises SettingsError.
     """
     _check(settings)
-    if _first(environ, "OTEL_SDK_DISABLED").lower() == "true":
+    if first(environ, "OTEL_SDK_DISABLED").lower() == "true":
         return None
     warnings = _general_warnings(environ)
-    chosen = _first(environ, "OTEL_TRACES_EXPORTER")
-    endpoint = _first(environ, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-    base = _first(environ, "OTEL_EXPORTER_OTLP_ENDPOINT")
+    chosen = first(environ, "OTEL_TRACES_EXPORTER")
+    endpoint = first(environ, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    base = first(environ, "OTEL_EXPORTER_OTLP_ENDPOINT")
     if chosen == "none":
         return None
     if not (chosen or endpoint or base):
@@ -160,30 +160,45 @@ def plan(environ: Mapping[str, str], settings: TelemetrySettings) -> ExportPlan 
         raise SettingsError(
             f'OTEL_TRACES_EXPORTER: "{chosen}" is unknown; use otlp, console or none'
         ) from error
-    protocol = _protocol(environ)
-    if exporter is ExporterKind.OTLP:
-        whole = bool(endpoint) or protocol == "grpc"
-        endpoint = endpoint or base or _DEFAULT_ENDPOINTS[protocol]
-        warnings += _endpoint_warnings(endpoint, protocol)
-        if not whole:
-            endpoint = f"{endpoint.removesuffix('/')}/v1/traces"
-    return ExportPlan(
+    return replace(
+        otlp(environ, "TRACES", warnings, sends=exporter is ExporterKind.OTLP),
         exporter=exporter,
-        protocol=protocol,
-        endpoint=endpoint if exporter is ExporterKind.OTLP else "",
-        headers=_otlp(environ, "HEADERS"),
-        timeout_s=_timeout_s(environ, warnings),
-        compression=_compression(environ, warnings),
-        certificate=_otlp(environ, "CERTIFICATE"),
-        client_key=_otlp(environ, "CLIENT_KEY"),
-        client_certificate=_otlp(environ, "CLIENT_CERTIFICATE"),
         sampler=_sampler(environ, warnings),
         sampler_ratio=_sampler_ratio(environ, warnings),
         propagators=_propagators(environ),
         queue=_queue(environ, warnings),
         limits=_limits(environ),
-        resource=_resource(environ, warnings),
+        resource=resource(environ, warnings),
         warnings=warnings,
+    )
+
+
+def otlp(
+    environ: Mapping[str, str], signal: str, warnings: list[str], *, sends: bool = True
+) -> ExportPlan:
+    """Read how OTLP is sent for a signal, `TRACES` or `METRICS`. Raises SettingsError.
+
+    sends: whether it is; without that there is no endpoint to be checked.
+    """
+    protocol = _protocol(environ, signal)
+    endpoint = ""
+    if sends:
+        own = first(environ, f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT")
+        base = first(environ, "OTEL_EXPORTER_OTLP_ENDPOINT")
+        endpoint = own or base or _DEFAULT_ENDPOINTS[protocol]
+        warnings += _endpoint_warnings(endpoint, protocol)
+        if not own and protocol != "grpc":
+            endpoint = f"{endpoint.removesuffix('/')}/v1/{signal.lower()}"
+    return ExportPlan(
+        exporter=ExporterKind.OTLP,
+        protocol=protocol,
+        endpoint=endpoint,
+        headers=_otlp(environ, signal, "HEADERS"),
+        timeout_s=_timeout_s(environ, signal, warnings),
+        compression=_compression(environ, signal, warnings),
+        certificate=_otlp(environ, signal, "CERTIFICATE"),
+        client_key=_otlp(environ, signal, "CLIENT_KEY"),
+        client_certificate=_otlp(environ, signal, "CLIENT_CERTIFICATE"),
     )
 
 
@@ -203,9 +218,9 @@ def _check(settings: TelemetrySettings) -> None:
 
 def _general_warnings(environ: Mapping[str, str]) -> list[str]:
     warnings = []
-    if _first(environ, "OTEL_CONFIG_FILE"):
+    if first(environ, "OTEL_CONFIG_FILE"):
         warnings.append("OTEL_CONFIG_FILE is ignored: use the other OTEL_* variables")
-    capture = _first(environ, "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT")
+    capture = first(environ, "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT")
     if capture and capture.upper() not in {"NO_CONTENT", "FALSE"}:
         warnings.append(
             "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT is ignored: this version never"
@@ -214,8 +229,8 @@ def _general_warnings(environ: Mapping[str, str]) -> list[str]:
     return warnings
 
 
-def _protocol(environ: Mapping[str, str]) -> str:
-    protocol = _otlp(environ, "PROTOCOL") or "http/protobuf"
+def _protocol(environ: Mapping[str, str], signal: str) -> str:
+    protocol = _otlp(environ, signal, "PROTOCOL") or "http/protobuf"
     if protocol not in _DEFAULT_ENDPOINTS:
         raise SettingsError(
             f'OTEL_EXPORTER_OTLP_PROTOCOL: "{protocol}" is unknown; use http/protobuf,'
@@ -242,8 +257,8 @@ def _endpoint_warnings(endpoint: str, protocol: str) -> list[str]:
     return []
 
 
-def _timeout_s(environ: Mapping[str, str], warnings: list[str]) -> float:
-    text = _otlp(environ, "TIMEOUT")
+def _timeout_s(environ: Mapping[str, str], signal: str, warnings: list[str]) -> float:
+    text = _otlp(environ, signal, "TIMEOUT")
     if not text:
         return 10.0
     try:
@@ -256,8 +271,8 @@ def _timeout_s(environ: Mapping[str, str], warnings: list[str]) -> float:
     return timeout_s
 
 
-def _compression(environ: Mapping[str, str], warnings: list[str]) -> str:
-    text = _otlp(environ, "COMPRESSION").lower() or "none"
+def _compression(environ: Mapping[str, str], signal: str, warnings: list[str]) -> str:
+    text = _otlp(environ, signal, "COMPRESSION").lower() or "none"
     if text not in {"none", "gzip", "deflate"}:
         warnings.append(f'OTEL_EXPORTER_OTLP_COMPRESSION: "{text}" is unknown, none used')
         return "none"
@@ -265,7 +280,7 @@ def _compression(environ: Mapping[str, str], warnings: list[str]) -> str:
 
 
 def _sampler(environ: Mapping[str, str], warnings: list[str]) -> str:
-    text = _first(environ, "OTEL_TRACES_SAMPLER").lower() or "parentbased_always_on"
+    text = first(environ, "OTEL_TRACES_SAMPLER").lower() or "parentbased_always_on"
     if text not in _SAMPLERS:
         warnings.append(f'OTEL_TRACES_SAMPLER: "{text}" is unknown, parentbased_always_on used')
         return "parentbased_always_on"
@@ -275,7 +290,7 @@ def _sampler(environ: Mapping[str, str], warnings: list[str]) -> str:
 def _sampler_ratio(environ: Mapping[str, str], warnings: list[str]) -> float:
     if not _sampler(environ, []).endswith("traceidratio"):
         return 1.0
-    text = _first(environ, "OTEL_TRACES_SAMPLER_ARG")
+    text = first(environ, "OTEL_TRACES_SAMPLER_ARG")
     try:
         ratio = float(text)
     except ValueError:
@@ -287,21 +302,22 @@ def _sampler_ratio(environ: Mapping[str, str], warnings: list[str]) -> float:
 
 
 def _propagators(environ: Mapping[str, str]) -> Sequence[str]:
-    text = _first(environ, "OTEL_PROPAGATORS") or "tracecontext,baggage"
+    text = first(environ, "OTEL_PROPAGATORS") or "tracecontext,baggage"
     chosen = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     return () if "none" in {name.lower() for name in chosen} else chosen
 
 
 def _queue(environ: Mapping[str, str], warnings: list[str]) -> QueueLimits:
     default = QueueLimits()
-    max_queue = _positive(environ, "OTEL_BSP_MAX_QUEUE_SIZE", default.max_queue, warnings)
-    batch = _positive(environ, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", default.batch, warnings)
-    delay_ms = _positive(environ, "OTEL_BSP_SCHEDULE_DELAY", int(default.delay_s * 1000), warnings)
+    max_queue = positive(environ, "OTEL_BSP_MAX_QUEUE_SIZE", default.max_queue, warnings)
+    batch = positive(environ, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", default.batch, warnings)
+    delay_ms = positive(environ, "OTEL_BSP_SCHEDULE_DELAY", int(default.delay_s * 1000), warnings)
     return QueueLimits(max_queue=max_queue, batch=min(batch, max_queue), delay_s=delay_ms / 1000)
 
 
-def _positive(environ: Mapping[str, str], name: str, default: int, warnings: list[str]) -> int:
-    text = _first(environ, name)
+def positive(environ: Mapping[str, str], name: str, default: int, warnings: list[str]) -> int:
+    """Read a positive number; anything else is warned of, and the default taken."""
+    text = first(environ, name)
     if not text:
         return default
     # No more than 9 digits: enough for any queue, and int() of a longer one may raise.
@@ -323,9 +339,10 @@ def _limits(environ: Mapping[str, str]) -> Mapping[str, int]:
     return limits
 
 
-def _resource(environ: Mapping[str, str], warnings: list[str]) -> Mapping[str, str]:
+def resource(environ: Mapping[str, str], warnings: list[str]) -> Mapping[str, str]:
+    """Read what describes this process."""
     attributes = {"service.name": SERVICE_NAME}
-    for item in _first(environ, "OTEL_RESOURCE_ATTRIBUTES").split(","):
+    for item in first(environ, "OTEL_RESOURCE_ATTRIBUTES").split(","):
         if not item.strip():
             continue
         key, equals, value = item.partition("=")
@@ -333,17 +350,18 @@ def _resource(environ: Mapping[str, str], warnings: list[str]) -> Mapping[str, s
             warnings.append(f'OTEL_RESOURCE_ATTRIBUTES: "{item.strip()}" is not key=value')
             continue
         attributes[key.strip()] = unquote(value.strip())
-    service_name = _first(environ, "OTEL_SERVICE_NAME")
+    service_name = first(environ, "OTEL_SERVICE_NAME")
     if service_name:
         attributes["service.name"] = service_name
     return attributes
 
 
-def _otlp(environ: Mapping[str, str], what: str) -> str:
-    return _first(environ, f"OTEL_EXPORTER_OTLP_TRACES_{what}", f"OTEL_EXPORTER_OTLP_{what}")
+def _otlp(environ: Mapping[str, str], signal: str, what: str) -> str:
+    return first(environ, f"OTEL_EXPORTER_OTLP_{signal}_{what}", f"OTEL_EXPORTER_OTLP_{what}")
 
 
-def _first(environ: Mapping[str, str], *variables: str) -> str:
+def first(environ: Mapping[str, str], *variables: str) -> str:
+    """Give the first of some variables that is not empty, stripped; else an empty text."""
     for variable in variables:
         text = environ.get(variable, "").strip()
         if text:

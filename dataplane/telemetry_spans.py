@@ -1,101 +1,119 @@
-"""Spans of requests: one for the request itself, one for each attempt.
+"""Spans of requests: one for the request itself, and below it one for each attempt.
 
-A span that is not exported has ids and nothing else: no attribute of it is ever put together.
+While a request runs its spans only keep what they are told. What is exported of them is put
+together by whoever exports, many spans at a time: that costs half of what it would between two
+steps of a request, where nothing of it is in the processor's caches. A span that is not exported
+has ids and nothing else.
+
 Span times are taken from one reading of the wall clock and the monotonic clock after it. No span
 is ever current: parents are passed explicitly.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from controlplane.table.outcome import SkipReason
-from controlplane.table.schema import Provider, ProviderType, Target
+from controlplane.table.schema import Provider, Target
 from dataplane import telemetry_names as names
-from dataplane.errors import UpstreamFailed
-from dataplane.flight import Decision, DelaySource, FlightLeg, FlightRecord, RequestOutcome
-from dataplane.provider import Operation, Request, ResponseFacts
+from dataplane.flight import Decision, DelaySource, FlightRecord, RequestOutcome
+from dataplane.provider import Request
 from dataplane.telemetry import AttemptSpan
-from dataplane.telemetry_attributes import (
-    Attributes,
-    as_double,
-    attempt_end,
-    attempt_start,
-    error_type,
-    request_end,
+from dataplane.telemetry_attempts import TracedAttempt
+from dataplane.telemetry_attributes import Attributes, as_double, request_end, request_times
+from dataplane.telemetry_records import (
+    NOTHING_SHARED,
+    SAMPLED,
+    Kind,
+    Recorded,
+    SpanContext,
+    SpanEvent,
+    SpanRecord,
 )
-from dataplane.telemetry_records import SAMPLED, SpanContext, SpanEvent, SpanRecord
 from dataplane.telemetry_settings import TelemetrySettings
-from dataplane.telemetry_tracer import Tracer
-from dataplane.telemetry_w3c import Propagation
+from dataplane.telemetry_shared import RequestKey, SharedAttributes
+from dataplane.telemetry_tracer import Followed, Follower, RecordTracer
+from dataplane.telemetry_w3c import Inbound, Propagation
 
 MAX_EVENTS = 16
 """Events on a server span; what goes beyond is in its counts."""
 
-_FAILED = frozenset(
-    {
-        Decision.RETRY_SAME,
-        Decision.NEXT_TARGET,
-        Decision.FAIL,
-        Decision.EXHAUSTED,
-        Decision.TOO_LATE,
-    }
-)
-_JOINS_TRACES = frozenset({ProviderType.OLLAMA, ProviderType.VLLM})
+_SERVER = Kind.SERVER
+_LOCAL = False
+_new = tuple.__new__
+_NO_EVENTS: Sequence[SpanEvent] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Common:
-    """What all spans are made with."""
+    """What all spans are made with. tracer: ours, or that of a stranger's provider."""
 
-    tracer: Tracer
+    tracer: RecordTracer | Follower
+    shared: SharedAttributes
     propagation: Propagation
     settings: TelemetrySettings
 
 
 class TracedRequest:
-    """A request span; see `dataplane.telemetry.RequestSpan`."""
+    """A request span; see `dataplane.telemetry.RequestSpan`.
 
-    __slots__ = ("_baggage", "_common", "_context", "_given", "_open", "_record", "flight")
+    trace_id, span_id: 32 and 16 hex digits. recording: whether the span will be exported, as far
+    as we know. exported: whether somebody wants it put together; a stranger's provider always does.
+    given: attributes from mapped headers. context: what identifies the span.
+    """
+
+    __slots__ = (
+        "_baggage",
+        "_common",
+        "_events",
+        "_followed",
+        "_key",
+        "_links",
+        "_open",
+        "_parent",
+        "context",
+        "exported",
+        "flight",
+        "given",
+        "recording",
+        "span_id",
+        "trace_id",
+    )
 
     def __init__(
         self,
         common: Common,
         flight: FlightRecord,
-        context: SpanContext,
+        key: RequestKey,
+        inbound: Inbound,
         *,
-        record: SpanRecord | None,
-        baggage: object,
+        links: Sequence[SpanContext],
         given: Mapping[str, str],
     ) -> None:
-        """Take over a started span.
-
-        record: None if it is not exported. baggage: the caller's, as the propagation keeps it.
-        given: attributes from mapped headers.
-        """
+        """Start the span. key: what its first attributes depend on."""
         self._common = common
-        self._context = context
-        self._record = record
-        self._baggage = baggage
-        self._given = given
+        self._key = key
+        self._parent, self._baggage = inbound
+        self._links = links
+        self._events = _NO_EVENTS
         self._open: list[TracedAttempt] = []
+        self._followed: Followed | None = None
         self.flight = flight
-
-    @property
-    def trace_id(self) -> str:
-        """32 hex digits."""
-        return self._context.trace_id
-
-    @property
-    def span_id(self) -> str:
-        """16 hex digits."""
-        return self._context.span_id
-
-    @property
-    def recording(self) -> bool:
-        """Whether the span will be exported."""
-        return self._context.flags & SAMPLED != 0
+        self.given = given
+        tracer = common.tracer
+        if isinstance(tracer, RecordTracer):
+            context = tracer.decide(inbound)
+        else:
+            name, first = common.shared.request_start(key)
+            self._followed = tracer.start(
+                name, inbound, first=first, start_ns=flight.started_ns, links=links
+            )
+            context = self._followed.context
+        self.context = context
+        self.trace_id, self.span_id, flags, _, _ = context
+        self.recording = flags & SAMPLED != 0
+        self.exported = self.recording or self._followed is not None
 
     def matched(self, route: str, model: str, generation: int, *, stream: bool) -> None:
         """Note the route."""
@@ -104,39 +122,30 @@ class TracedRequest:
     def skipped(self, provider: str, reason: SkipReason, reopen_in_s: float | None = None) -> None:
         """Note a target that was not tried."""
         self.flight.skipped(provider, reason)
-        if self._record is None:
+        if not self.exported:
             return
         attributes: Attributes = {names.ENDPOINT: provider, names.REASON: reason.value}
         reopen = as_double(reopen_in_s)
         if reopen is not None:
             attributes[names.REOPEN_IN] = reopen
-        self._event(self._record, names.EVENT_SKIPPED, attributes)
+        self._event(names.EVENT_SKIPPED, attributes)
 
     def retrying(self, provider: str, delay_s: float, source: DelaySource) -> None:
         """Note a pause."""
         self.flight.retrying(delay_s)
-        if self._record is None:
+        if not self.exported:
             return
         attributes: Attributes = {names.ENDPOINT: provider, names.SOURCE: source.value}
         delay = as_double(delay_s)
         if delay is not None:
             attributes[names.DELAY] = delay
-        self._event(self._record, names.EVENT_RETRY, attributes)
+        self._event(names.EVENT_RETRY, attributes)
 
     def attempt(
         self, provider: Provider, target: Target, request: Request, number: int
     ) -> AttemptSpan:
         """Begin a provider call as a child of this span."""
-        leg = self.flight.attempt(provider.name, target.model)
-        record = None
-        if self._record is not None:
-            record = self._common.tracer.child(
-                f"{request.operation.value} {target.model}".rstrip(),
-                self._record,
-                self._attempt_attributes(provider, target, request, number),
-                self.at_ns(leg.started_s),
-            )
-        attempt = TracedAttempt(self, record, leg, provider, request)
+        attempt = TracedAttempt(self, provider, target, request, number)
         self._open.append(attempt)
         return attempt
 
@@ -149,173 +158,105 @@ class TracedRequest:
         if self._open:
             for attempt in tuple(self._open):
                 attempt.end(Decision.CANCELLED)
+        if self.flight.end(outcome, status, error_type):
+            self._hand_on(self, self._followed)
+
+    def record(self) -> SpanRecord:
+        """Put together what is exported; only asked for once the span has ended."""
         flight = self.flight
-        record = self._record
-        if not flight.end(outcome, status, error_type) or record is None:
-            return
-        attributes = request_end(flight)
-        if self._given:
-            attributes.update(self._given)
-            if self._common.settings.compat and names.CONVERSATION_ID in self._given:
-                attributes[names.SESSION_ID] = self._given[names.CONVERSATION_ID]
-            for name in self._given:
-                # What is set again counts as set last, which matters to a limit.
-                record.attributes.pop(name, None)
-        record.attributes.update(attributes)
-        record.failed = bool(flight.error_type)
+        shared = self._common.shared
+        name, first = shared.request_start(self._key)
+        last = shared.request_end(flight)
+        times = request_times(flight)
+        record = SpanRecord(
+            name,
+            _SERVER,
+            self.context,
+            parent=self._parent,
+            attributes=times if last is not None else {**request_end(flight), **times},
+            start_ns=flight.started_ns,
+            first=first,
+            links=self._links,
+        )
+        record.last = last or NOTHING_SHARED
         record.end_ns = self.at_ns(flight.started_s + flight.duration_s)
-        self._common.tracer.end(record)
+        record.events = self._events
+        record.failed = flight.error_type != ""
+        if self.given:
+            self._put_given(record)
+        return record
 
-    def at_ns(self, now_s: float) -> int:
-        """Wall-clock nanoseconds of a monotonic moment of this request."""
-        flight = self.flight
-        return flight.started_ns + round((now_s - flight.started_s) * 1e9)
+    # What its attempts ask of it.
 
-    def headers_for(self, record: SpanRecord | None, provider: Provider) -> Mapping[str, str]:
-        """Give what a provider may learn of our trace, from an attempt's context."""
-        default = "trace" if provider.type in _JOINS_TRACES else "none"
-        match provider.options.get("propagation", default):
-            case "trace":
-                baggage = None
-            case "traceAndBaggage":
-                baggage = self._baggage
-            case _:
-                return {}
-        if record is not None:
-            context = record.context
-        else:
-            context = self._context._replace(span_id=self._common.tracer.new_span_id())
-        return self._common.propagation.inject(context, baggage)
-
-    def attempt_ended(self, attempt: TracedAttempt, record: SpanRecord | None) -> None:
-        """Take back an attempt, and end its span; called by the attempt itself."""
-        self._open.remove(attempt)
-        if record is not None:
-            self._common.tracer.end(record)
+    @property
+    def shared(self) -> SharedAttributes:
+        """What spans have in common."""
+        return self._common.shared
 
     @property
     def compat(self) -> bool:
         """Whether older names are written beside the current ones."""
         return self._common.settings.compat
 
-    def _attempt_attributes(
-        self, provider: Provider, target: Target, request: Request, number: int
-    ) -> Attributes:
-        attributes = attempt_start(
-            provider, target, request, route=self.flight.route, number=number
-        )
-        if self._given:
-            conversation = self._given.get(names.CONVERSATION_ID)
-            if conversation is not None:
-                attributes[names.CONVERSATION_ID] = conversation
-                if self._common.settings.compat:
-                    attributes[names.SESSION_ID] = conversation
-        if self._common.settings.openinference:
-            embeds = request.operation is Operation.EMBEDDINGS
-            attributes[names.OPENINFERENCE_KIND] = "EMBEDDING" if embeds else "LLM"
-        return attributes
+    def new_span_id(self) -> str:
+        """Give 16 hex digits for an attempt."""
+        return self._common.tracer.new_span_id()
 
-    def _event(self, record: SpanRecord, name: str, attributes: Attributes) -> None:
-        if len(record.events) < MAX_EVENTS:
+    def follow(self, attempt: TracedAttempt) -> Followed | None:
+        """Start an attempt's span at the stranger's provider that keeps this one; None if ours."""
+        tracer, above = self._common.tracer, self._followed
+        if above is None or isinstance(tracer, RecordTracer):
+            return None
+        start = attempt.start(self.context)
+        return tracer.child(above, start)
+
+    def context_of(self, span_id: str) -> SpanContext:
+        """Give the context of a span below this one."""
+        trace_id, _, flags, state, _ = self.context
+        return _new(SpanContext, (trace_id, span_id, flags, state, _LOCAL))
+
+    def inject(self, context: SpanContext, *, baggage: bool) -> Mapping[str, str]:
+        """Give the headers that make a span the parent of what an upstream does."""
+        return self._common.propagation.inject(context, self._baggage if baggage else None)
+
+    def at_ns(self, now_s: float) -> int:
+        """Wall-clock nanoseconds of a monotonic moment of this request."""
+        flight = self.flight
+        return flight.started_ns + round((now_s - flight.started_s) * 1e9)
+
+    def put_conversation(self, attributes: Attributes) -> None:
+        """Set what is the same on all spans of a request, if a mapped header said so."""
+        conversation = self.given.get(names.CONVERSATION_ID)
+        if conversation is not None:
+            attributes[names.CONVERSATION_ID] = conversation
+            if self.compat:
+                attributes[names.SESSION_ID] = conversation
+
+    def ended(self, attempt: TracedAttempt, followed: Followed | None) -> None:
+        """Take back an attempt that has ended, and hand on its span."""
+        self._open.remove(attempt)
+        self._hand_on(attempt, followed)
+
+    def _hand_on(self, span: Recorded[SpanRecord], followed: Followed | None) -> None:
+        tracer = self._common.tracer
+        if isinstance(tracer, RecordTracer):
+            if self.recording:
+                tracer.end(span)
+        elif followed is not None:
+            tracer.end(followed, span.record())
+
+    def _put_given(self, record: SpanRecord) -> None:
+        """Set what mapped headers said, over anything of the same name."""
+        attributes = record.all_attributes()
+        for name in self.given:
+            # What is set again counts as set last, which matters to a limit.
+            attributes.pop(name, None)
+        attributes.update(self.given)
+        self.put_conversation(attributes)
+        record.first = record.last = NOTHING_SHARED
+        record.attributes = attributes
+
+    def _event(self, name: str, attributes: Attributes) -> None:
+        if len(self._events) < MAX_EVENTS:
             at_ns = self.at_ns(self.flight.clock.now_s())
-            record.events = (*record.events, SpanEvent(name, at_ns, attributes))
-
-
-class TracedAttempt:
-    """An attempt span; see `dataplane.telemetry.AttemptSpan`."""
-
-    __slots__ = (
-        "_chunks",
-        "_facts",
-        "_first_s",
-        "_last_s",
-        "_leg",
-        "_now_s",
-        "_owner",
-        "_provider",
-        "_record",
-        "_request",
-        "_request_id",
-        "_stall_s",
-        "_status",
-    )
-
-    def __init__(
-        self,
-        owner: TracedRequest,
-        record: SpanRecord | None,
-        leg: FlightLeg,
-        provider: Provider,
-        request: Request,
-    ) -> None:
-        """Take over a started span, None if it is not exported, and its leg of the flight."""
-        self._owner = owner
-        self._record = record
-        self._leg = leg
-        self._provider = provider
-        self._request = request
-        self._now_s = owner.flight.clock.now_s
-        self._chunks = 0
-        self._first_s = 0.0
-        self._last_s = 0.0
-        self._stall_s = 0.0
-        self._facts: ResponseFacts | None = None
-        self._status: int | None = None
-        self._request_id = ""
-
-    def headers(self) -> Mapping[str, str]:
-        """Give the tracing headers of this attempt."""
-        return self._owner.headers_for(self._record, self._provider)
-
-    def chunk(self, count: int = 1) -> None:
-        """Count chunks and the silence before them."""
-        now_s = self._now_s()
-        if not self._chunks:
-            self._first_s = now_s
-        elif now_s - self._last_s > self._stall_s:
-            self._stall_s = now_s - self._last_s
-        self._last_s = now_s
-        self._chunks += count
-
-    def response(self, facts: ResponseFacts, status: int | None, request_id: str) -> None:
-        """Keep what the answer said; its facts are read at the end."""
-        self._facts = facts
-        self._status = status
-        self._request_id = request_id
-
-    def end(self, decision: Decision, failure: UpstreamFailed | None = None) -> None:
-        """End the span."""
-        failed = decision in _FAILED
-        blamed = failure if failed else None
-        if not self._leg.end(decision, error_type(blamed) if blamed is not None else ""):
-            return
-        record = self._record
-        if record is not None:
-            attributes = record.attributes
-            attributes |= attempt_end(
-                self._provider,
-                self._request,
-                decision,
-                facts=self._facts,
-                status=self._upstream_status(blamed),
-                request_id=self._request_id or (blamed.request_id if blamed is not None else ""),
-                failure=blamed,
-                compat=self._owner.compat,
-            )
-            if failed and blamed is None:
-                attributes[names.ERROR_TYPE] = "_OTHER"
-            if self._chunks and self._request.stream:
-                attributes[names.RESPONSE_TTFC] = self._first_s - self._leg.started_s
-                attributes[names.STREAM_CHUNKS] = self._chunks
-                attributes[names.STREAM_STALL] = self._stall_s
-            ended_s = self._leg.ended_s
-            record.end_ns = self._owner.at_ns(ended_s) if ended_s is not None else record.start_ns
-            record.failed = failed
-            if blamed is not None:
-                record.description = names.DESCRIPTIONS.get(blamed.error, "")
-        self._owner.attempt_ended(self, record)
-
-    def _upstream_status(self, failure: UpstreamFailed | None) -> int | None:
-        if self._status is not None:
-            return self._status
-        return failure.status if failure is not None else None
+            self._events = (*self._events, SpanEvent(name, at_ns, attributes))

@@ -20,13 +20,13 @@ from dataplane import telemetry_names as names
 from dataplane.flight import Clock
 from dataplane.telemetry import NoTelemetry, Telemetry
 from dataplane.telemetry_attributes import clean_text
-from dataplane.telemetry_export import ExportLog, SpanQueue
+from dataplane.telemetry_export import ExportLog, ExportQueue
 from dataplane.telemetry_guard import Guard
 from dataplane.telemetry_http import Encoder, HttpExporter, World
 from dataplane.telemetry_json import JsonEncoder
 from dataplane.telemetry_limits import SpanBounds, bounds
 from dataplane.telemetry_protobuf import ProtobufEncoder
-from dataplane.telemetry_records import Exporter
+from dataplane.telemetry_records import Exporter, SpanRecord
 from dataplane.telemetry_sampling import sampler
 from dataplane.telemetry_settings import (
     ExporterKind,
@@ -34,6 +34,7 @@ from dataplane.telemetry_settings import (
     SettingsError,
     TelemetrySettings,
 )
+from dataplane.telemetry_shared import SharedAttributes
 from dataplane.telemetry_spans import Common
 from dataplane.telemetry_tracer import RecordTracer
 from dataplane.telemetry_traces import Traces
@@ -72,14 +73,19 @@ def start(
     log.attach()
     try:
         propagation = _propagation(export, guard)
-        queue = SpanQueue(_exporter(export, environ, version, log), export.queue, log)
+        queue = ExportQueue(_exporter(export, environ, version, log), export.queue, log)
     except BaseException:
         log.detach(mute=False)
         raise
     tracer = RecordTracer(
         sampler(export.sampler, export.sampler_ratio), queue.put, random.getrandbits
     )
-    common = Common(tracer=tracer, propagation=propagation, settings=settings)
+    common = Common(
+        tracer=tracer,
+        propagation=propagation,
+        settings=settings,
+        shared=SharedAttributes(openinference=settings.openinference),
+    )
     return Traces(export, common, queue, guard=guard, clock=clock)
 
 
@@ -127,6 +133,7 @@ def _launched(
         tracer=ApiTracer(provider.get_tracer(names.NS, version), guard),
         propagation=ApiPropagation(propagator(export.propagators), guard),
         settings=settings,
+        shared=SharedAttributes(openinference=settings.openinference),
     )
     return Traces(export, common, None, guard=guard, clock=clock)
 
@@ -144,7 +151,7 @@ def _propagation(export: ExportPlan, guard: Guard) -> Propagation:
 
 def _exporter(
     export: ExportPlan, environ: Mapping[str, str], version: str, log: ExportLog
-) -> Exporter:
+) -> Exporter[SpanRecord]:
     limits = bounds(export.limits)
     described = resource(export, environ, version)
     reason = _official(export, environ)
@@ -165,7 +172,7 @@ def _http_exporter(
     version: str,
     limits: SpanBounds,
     log: ExportLog,
-) -> Exporter:
+) -> Exporter[SpanRecord]:
     encode = JsonEncoder if export.protocol == _JSON else ProtobufEncoder
     encoder: Encoder = encode(described, names.NS, version)
     try:

@@ -5,57 +5,68 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from dataplane.telemetry_attributes import Attributes
-from dataplane.telemetry_records import RANDOM, SAMPLED, Kind, SpanContext, SpanRecord
+from dataplane.telemetry_records import (
+    RANDOM,
+    SAMPLED,
+    Recorded,
+    Shared,
+    SpanContext,
+    SpanRecord,
+)
 from dataplane.telemetry_sampling import Sampler
 from dataplane.telemetry_w3c import Inbound
 
 _LOCAL = False
-"""Of contexts: not from another process. Given by position, as these are made for each span."""
+"""Of contexts: not from another process."""
+
+_new = tuple.__new__
+"""Makes a context in a third of the time that its class takes, which unpacks and packs again."""
 
 
-class Tracer(Protocol):
-    """Makes the spans of requests; no call raises or waits."""
+class Followed(Protocol):
+    """A span that a stranger's provider keeps."""
 
-    def decide(self, inbound: Inbound) -> SpanContext | None:
-        """Give a request's span its ids and flags; None if only starting it can tell them."""
+    @property
+    def context(self) -> SpanContext:
+        """What identifies it."""
         ...
+
+
+class Follower(Protocol):
+    """Has a stranger's provider make a span of each of ours; no call raises or waits."""
 
     def start(
         self,
         name: str,
-        decided: SpanContext | None,
         inbound: Inbound,
         *,
-        attributes: Attributes,
+        first: Shared,
         start_ns: int,
         links: Sequence[SpanContext],
-    ) -> SpanRecord:
-        """Start the server span of a request that was not decided to be left out."""
+    ) -> Followed:
+        """Start the server span of a request; the provider's sampler decides what becomes of it."""
         ...
 
-    def child(
-        self, name: str, parent: SpanRecord, attributes: Attributes, start_ns: int
-    ) -> SpanRecord:
-        """Start the client span of an attempt."""
+    def child(self, above: Followed, start: SpanRecord) -> Followed:
+        """Start the client span of an attempt, of which the context is not known yet."""
         ...
 
     def new_span_id(self) -> str:
-        """Give 16 random hex digits, for an attempt that is passed on and not exported."""
+        """Give an id for an attempt without a span; it is not valid, as each has one."""
         ...
 
-    def end(self, record: SpanRecord) -> None:
-        """Hand on a span whose end, status and attributes are set."""
+    def end(self, followed: Followed, record: SpanRecord) -> None:
+        """End a span as ours has ended."""
         ...
 
 
 class RecordTracer:
-    """The tracer of our own: records, from here to the queue."""
+    """The tracer of our own: from ids to the queue of ended spans."""
 
     def __init__(
         self,
         sampler: Sampler,
-        put: Callable[[SpanRecord], None],
+        put: Callable[[Recorded[SpanRecord]], None],
         random_bits: Callable[[int], int],
     ) -> None:
         """Hand ended spans to `put`. random_bits: gives an int of so many random bits."""
@@ -67,54 +78,15 @@ class RecordTracer:
         """Continue the caller's trace, or begin one; the sampler sets the flag."""
         parent = inbound.parent
         if parent is None:
-            trace_id = "%032x" % (self._random_bits(128) or 1)
+            trace_id = (self._random_bits(128) or 1).to_bytes(16, "big").hex()
             flags = RANDOM | SAMPLED if self._sampler(None, trace_id) else RANDOM
-            return SpanContext(trace_id, self.new_span_id(), flags, "", _LOCAL)
+            return _new(SpanContext, (trace_id, self.new_span_id(), flags, "", _LOCAL))
         trace_id = parent.trace_id
         flags = parent.flags & RANDOM
         if self._sampler(parent, trace_id):
             flags |= SAMPLED
-        return SpanContext(trace_id, self.new_span_id(), flags, parent.state, _LOCAL)
-
-    def start(
-        self,
-        name: str,
-        decided: SpanContext | None,
-        inbound: Inbound,
-        *,
-        attributes: Attributes,
-        start_ns: int,
-        links: Sequence[SpanContext],
-    ) -> SpanRecord:
-        """Start a server span."""
-        context = decided if decided is not None else self.decide(inbound)
-        return SpanRecord(
-            name,
-            Kind.SERVER,
-            context,
-            parent=inbound.parent,
-            attributes=attributes,
-            start_ns=start_ns,
-            links=links,
-        )
-
-    def child(
-        self, name: str, parent: SpanRecord, attributes: Attributes, start_ns: int
-    ) -> SpanRecord:
-        """Start a client span in the same trace, under the same decision."""
-        above = parent.context
-        context = SpanContext(
-            above.trace_id, self.new_span_id(), above.flags, above.state, remote=False
-        )
-        return SpanRecord(
-            name,
-            Kind.CLIENT,
-            context,
-            parent=above,
-            attributes=attributes,
-            start_ns=start_ns,
-        )
+        return _new(SpanContext, (trace_id, self.new_span_id(), flags, parent.state, _LOCAL))
 
     def new_span_id(self) -> str:
         """Give 16 random hex digits, not all zero."""
-        return "%016x" % (self._random_bits(64) or 1)
+        return (self._random_bits(64) or 1).to_bytes(8, "big").hex()

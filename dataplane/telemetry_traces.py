@@ -8,14 +8,22 @@ from typing import Any
 from dataplane import telemetry_names as names
 from dataplane.flight import Clock, FlightRecord
 from dataplane.telemetry import RequestSpan, UntracedRequest
-from dataplane.telemetry_attributes import MAX_HEADER_CHARS, clean_text, request_start
-from dataplane.telemetry_export import SpanQueue
+from dataplane.telemetry_attributes import (
+    MAX_HEADER_CHARS,
+    MAX_PATH_CHARS,
+    MAX_USER_AGENT_CHARS,
+    clean_text,
+)
+from dataplane.telemetry_export import ExportQueue
 from dataplane.telemetry_guard import Guard
-from dataplane.telemetry_records import SpanContext
+from dataplane.telemetry_records import SpanContext, SpanRecord
 from dataplane.telemetry_settings import ExporterKind, ExportPlan, Inbound
 from dataplane.telemetry_spans import Common, TracedRequest
 from dataplane.telemetry_w3c import NO_INBOUND
 from dataplane.telemetry_w3c import Inbound as Caller
+
+_NO_LINKS: tuple[SpanContext, ...] = ()
+_NO_HEADERS: Mapping[str, str] = {}
 
 
 class Traces:
@@ -25,7 +33,7 @@ class Traces:
         self,
         export: ExportPlan,
         common: Common,
-        queue: SpanQueue | None,
+        queue: ExportQueue[SpanRecord] | None,
         *,
         guard: Guard,
         clock: Clock,
@@ -33,7 +41,6 @@ class Traces:
         """Make spans with `common`, and flush `queue` at the end."""
         self._export = export
         self._common = common
-        self._tracer = common.tracer
         self._propagation = common.propagation
         self._settings = common.settings
         self._queue = queue
@@ -61,45 +68,17 @@ class Traces:
         if route in names.UNTRACED_ROUTES:
             return UntracedRequest(flight)
         caller = self._caller(headers)
-        links: tuple[SpanContext, ...] = ()
+        links = _NO_LINKS
         if self._links:
             if caller.parent is not None:
                 links = (caller.parent,)
             caller = NO_INBOUND
-        context = self._tracer.decide(caller)
-        record = None
-        given: Mapping[str, str] = {}
-        if context is None or context.sampled:
-            attributes = request_start(
-                method,
-                route,
-                path=path,
-                scheme=scheme,
-                server_address=server_address,
-                server_port=server_port,
-                user_agent=user_agent,
-            )
-            if self._settings.openinference:
-                attributes[names.OPENINFERENCE_KIND] = "CHAIN"
-            known = method if method in names.METHODS else "HTTP"
-            record = self._tracer.start(
-                f"{known} {route}" if route else known,
-                context,
-                caller,
-                attributes=attributes,
-                start_ns=flight.started_ns,
-                links=links,
-            )
-            context = record.context
-            if self._given:
-                given = {
-                    attribute: clean_text(value, MAX_HEADER_CHARS)
-                    for header, attribute in self._given
-                    if (value := headers.get(header))
-                }
-        return TracedRequest(
-            self._common, flight, context, record=record, baggage=caller.baggage, given=given
+        key = (
+            *(method, route, path[:MAX_PATH_CHARS], scheme),
+            *(server_address, server_port, user_agent[:MAX_USER_AGENT_CHARS]),
         )
+        given = self._mapped(headers) if self._given else _NO_HEADERS
+        return TracedRequest(self._common, flight, key, caller, links=links, given=given)
 
     def status(self) -> Mapping[str, Any]:
         """Tell what is exported, where to, and what became of the spans."""
@@ -126,6 +105,13 @@ class Traces:
             return True
         self._closed = True
         return await self._queue.close(flush_s)
+
+    def _mapped(self, headers: Mapping[str, str]) -> Mapping[str, str]:
+        return {
+            attribute: clean_text(value, MAX_HEADER_CHARS)
+            for header, attribute in self._given
+            if (value := headers.get(header))
+        }
 
     def _caller(self, headers: Mapping[str, str]) -> Caller:
         if self._ignores:

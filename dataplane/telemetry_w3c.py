@@ -82,7 +82,8 @@ class W3CPropagation:
             parent = trace_parent(text)
             if parent is not None and "tracestate" in headers:
                 parent = parent._replace(state=trace_state(_every(headers, "tracestate")))
-        return Inbound(parent, headers.get("baggage") if self._baggage else None)
+        baggage = headers.get("baggage") if self._baggage else None
+        return NO_INBOUND if parent is None and baggage is None else Inbound(parent, baggage)
 
     def inject(self, context: SpanContext, baggage: object) -> Mapping[str, str]:
         """Write the headers."""

@@ -75,6 +75,7 @@ async def _serve(settings: Settings, on_ready: Callable[[Ports], None] | None) -
     live.subscribe(_log_transition)
     try:
         telemetry = telemetry_door.build(environ, version=__version__, settings=settings.telemetry)
+        metrics = telemetry_door.build_metrics(environ, version=__version__)
     except telemetry_door.SettingsError as error:
         log.error("%s", error)  # noqa: TRY400 - the reader's mistake needs no traceback
         return 1
@@ -104,8 +105,10 @@ async def _serve(settings: Settings, on_ready: Callable[[Ports], None] | None) -
             loopback=settings.listen.is_loopback,
         ),
         max_connections=settings.max_connections,
+        problems=lambda: len(reconciler.status().problems),
         more_status=lambda: control_status(reconciler.status(), reconciler.objects()),
         clock=clock,
+        metrics_sink=metrics,
     )
     try:
         async with asyncio.TaskGroup() as group:
@@ -115,7 +118,12 @@ async def _serve(settings: Settings, on_ready: Callable[[Ports], None] | None) -
             finally:
                 loop_task.cancel()
     finally:
-        await telemetry.shutdown(settings.telemetry.flush_s)
+        flush_s = settings.telemetry.flush_s
+        # Side by side: both together get the time of one.
+        ending = [telemetry.shutdown(flush_s)]
+        if metrics is not None:
+            ending.append(metrics.shutdown(flush_s))
+        await asyncio.gather(*ending)
 
 
 async def _until_stopped(

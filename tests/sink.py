@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from aiohttp import web
+from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2 as metrics_service
 from opentelemetry.proto.collector.trace.v1 import (
     trace_service_pb2 as service,
 )
@@ -53,7 +54,10 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True)
 class Received:
-    """One request as it came: lower-case headers; `raw` is the body before it was inflated."""
+    """One request as it came: lower-case headers; `raw` is the body before it was inflated.
+
+    message: its spans; empty if it brought metrics, which are in `readings`.
+    """
 
     path: str
     headers: Mapping[str, str]
@@ -94,6 +98,7 @@ class Sink:
     def __init__(self) -> None:
         self.url = ""
         self.received: list[Received] = []
+        self.readings: list[metrics_service.ExportMetricsServiceRequest] = []
         self.script: deque[Answer] = deque()
         self.forever: Answer | None = None
         self.released = asyncio.Event()
@@ -128,7 +133,13 @@ class Sink:
         answer = self.script.popleft() if self.script else self.forever or Answer()
         if answer.status == 200 and not (answer.close or answer.hang):
             inflate = _INFLATE[request.headers.get("content-encoding", "")]
-            message = service.ExportTraceServiceRequest.FromString(inflate(raw))
+            if request.path.endswith("/v1/metrics"):
+                self.readings.append(
+                    metrics_service.ExportMetricsServiceRequest.FromString(inflate(raw))
+                )
+                message = service.ExportTraceServiceRequest()
+            else:
+                message = service.ExportTraceServiceRequest.FromString(inflate(raw))
             self.received.append(
                 Received(
                     path=request.path,

@@ -24,7 +24,7 @@ from opentelemetry.trace import Link, SpanKind, StatusCode
 from dataplane.telemetry_attributes import Attribute
 from dataplane.telemetry_door import api_context
 from dataplane.telemetry_limits import bounded, bounds
-from dataplane.telemetry_records import SpanContext, SpanEvent, SpanRecord
+from dataplane.telemetry_records import Kind, Shared, SpanContext, SpanEvent, SpanRecord
 from dataplane.telemetry_sampling import sampler
 from dataplane.telemetry_tracer import RecordTracer
 from dataplane.telemetry_w3c import Inbound
@@ -64,7 +64,7 @@ contexts = st.builds(
 
 @dataclass(frozen=True, kw_only=True)
 class Described:
-    """A span. late: attributes set before its end, none of which were set at its start."""
+    """A span. late, last: attributes set before its end, none of which were set before."""
 
     name: str
     parent: SpanContext | None
@@ -73,6 +73,7 @@ class Described:
     child_id: str
     attributes: dict[str, Attribute]
     late: dict[str, Attribute]
+    last: dict[str, Attribute]
     events: Sequence[SpanEvent]
     links: Sequence[SpanContext]
     start_ns: int
@@ -91,6 +92,7 @@ descriptions = st.builds(
     child_id=_ids(16),
     attributes=_attributes,
     late=st.dictionaries(_names.map("late.{}".format), _values, max_size=8),
+    last=st.dictionaries(_names.map("last.{}".format), _values, max_size=4),
     events=st.lists(
         st.builds(SpanEvent, name=_texts, at_ns=_times, attributes=_attributes), max_size=4
     ),
@@ -119,32 +121,39 @@ limits = st.dictionaries(
 
 def own(described: Described) -> Sequence[SpanRecord]:
     """Make the span and an empty child of it by our tracer, unbounded."""
-    ended: list[SpanRecord] = []
     ids = iter(
         [described.span_id, described.child_id]
         if described.parent is not None
         else [described.trace_id, described.span_id, described.child_id]
     )
-    tracer = RecordTracer(sampler("always_on", 1.0), ended.append, lambda _: int(next(ids), 16))
-    inbound = Inbound(described.parent)
-    record = tracer.start(
+    tracer = RecordTracer(sampler("always_on", 1.0), lambda _: None, lambda _: int(next(ids), 16))
+    context = tracer.decide(Inbound(described.parent))
+    record = SpanRecord(
         described.name,
-        tracer.decide(inbound),
-        inbound,
-        attributes=dict(described.attributes),
+        Kind.SERVER,
+        context,
+        parent=described.parent,
+        attributes={},
+        first=Shared(described.attributes),
         start_ns=described.start_ns,
         links=tuple(described.links),
     )
-    child = tracer.child("child", record, {}, described.start_ns)
+    child = SpanRecord(
+        "child",
+        Kind.CLIENT,
+        context._replace(span_id=tracer.new_span_id()),
+        parent=context,
+        attributes={},
+        start_ns=described.start_ns,
+    )
     child.end_ns = described.end_ns
-    tracer.end(child)
     record.events = tuple(described.events)
     record.attributes.update(described.late)
+    record.last = Shared(described.last)
     record.failed = described.failed
     record.description = described.description if described.failed else ""
     record.end_ns = described.end_ns
-    tracer.end(record)
-    return ended
+    return [child, record]
 
 
 def own_bounded(described: Described) -> Sequence[SpanRecord]:
@@ -186,6 +195,7 @@ def official(described: Described) -> service.ExportTraceServiceRequest:
     for event in described.events:
         span.add_event(event.name, event.attributes, event.at_ns)
     span.set_attributes(described.late)
+    span.set_attributes(described.last)
     if described.failed:
         span.set_status(StatusCode.ERROR, described.description)
     span.end(described.end_ns)

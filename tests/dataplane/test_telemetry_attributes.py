@@ -12,8 +12,9 @@ from opentelemetry.exporter.otlp.proto.common.trace_encoder import (
 )
 from opentelemetry.sdk.trace import TracerProvider
 
-from controlplane.table.schema import ProviderType
+from controlplane.table.schema import Provider, ProviderType
 from dataplane import telemetry_names as names
+from dataplane.codec import encode
 from dataplane.errors import ErrorClass, UpstreamFailed
 from dataplane.flight import Decision, FlightRecord
 from dataplane.provider import Operation, Request, ResponseFacts, Usage
@@ -22,22 +23,54 @@ from dataplane.telemetry_attributes import (
     as_double,
     as_int,
     attempt_end,
+    attempt_result,
     attempt_start,
     clean_text,
     error_type,
+    failure_details,
+    finish_reasons,
     request_end,
+    request_parameters,
     request_start,
+    request_times,
     server_of,
 )
-from tests.dataplane.telemetry_cases import ManualClock, provider, request, target
+from dataplane.wire.plain_request import read_plain
+from tests.dataplane.telemetry_cases import ManualClock, provider, request
 from tests.sink import _spans
 
 OPENAI = provider()
 
 
 def started(request: Request, kind: ProviderType = ProviderType.OPENAI) -> Attributes:
-    of = provider(kind)
-    return attempt_start(of, target(of), request, route="chat", number=1)
+    return begun(provider(kind), request)
+
+
+def begun(of: Provider, request: Request, route: str = "chat", number: int = 1) -> Attributes:
+    """All that an attempt says at its start."""
+    operation, stream = request.operation, request.stream
+    start = attempt_start(of, "gpt-5-mini", operation, route=route, number=number, stream=stream)
+    return {**start, **request_parameters(of, request)}
+
+
+def done(
+    of: Provider,
+    request: Request,
+    decision: Decision,
+    *,
+    facts: ResponseFacts | None = None,
+    request_id: str = "",
+    failure: UpstreamFailed | None = None,
+    compat: bool = True,
+) -> Attributes:
+    """All that an attempt says at its end."""
+    end = attempt_end(of, facts=facts, request_id=request_id, compat=compat)
+    if failure is not None:
+        end |= failure_details(failure)
+    error = error_type(failure) if failure is not None else ""
+    model = facts.response_model if facts is not None else ""
+    reasons = finish_reasons(request, decision, facts)
+    return {**end, **attempt_result(decision, None, error, model, reasons)}
 
 
 def ended(
@@ -48,16 +81,7 @@ def ended(
     compat: bool = True,
     **body: Any,
 ) -> Attributes:
-    return attempt_end(
-        OPENAI,
-        request(**body),
-        decision,
-        facts=facts,
-        status=None,
-        request_id="",
-        failure=failure,
-        compat=compat,
-    )
+    return done(OPENAI, request(**body), decision, facts=facts, failure=failure, compat=compat)
 
 
 @pytest.mark.parametrize(
@@ -140,6 +164,29 @@ def test_parameters_get_the_types_of_the_conventions() -> None:
     }
 
 
+def test_a_plain_chat_says_the_same_without_its_body_being_made() -> None:
+    body = {
+        "model": "chat",
+        "messages": [{"role": "user", "content": "hello"}],
+        "temperature": 1,
+        "top_p": 0.5,
+        "presence_penalty": 0,
+        "frequency_penalty": -2,
+        "max_completion_tokens": 20,
+        "seed": 7,
+        "stop": ["a"],
+    }
+
+    def never(_: bytes) -> Request:
+        raise AssertionError
+
+    plain = read_plain(encode(body), never)
+
+    assert plain is not None
+    assert 6 == len(request_parameters(OPENAI, plain))
+    assert request_parameters(OPENAI, request(**body)) == request_parameters(OPENAI, plain)
+
+
 def test_first_attributes_are_those_for_samplers() -> None:
     assert [
         names.OPERATION,
@@ -173,19 +220,10 @@ def test_embeddings_name_their_encoding() -> None:
 def test_vendor_names_stay_with_their_vendors(kind: ProviderType) -> None:
     """No `openai.*` on others, even where their format is the same."""
     of = provider(kind, base_url="https://example.com/v1")
-    begun = attempt_start(of, target(of), request(service_tier="flex"), route="", number=2)
-    done = attempt_end(
-        of,
-        request(),
-        Decision.SERVED,
-        facts=None,
-        status=200,
-        request_id="r-1",
-        failure=None,
-        compat=True,
-    )
+    start = begun(of, request(service_tier="flex"), "", 2)
+    end = done(of, request(), Decision.SERVED, request_id="r-1")
 
-    found = {name for name in {**begun, **done} if name.split(".")[0] in {"openai", "azure", "aws"}}
+    found = {name for name in {**start, **end} if name.split(".")[0] in {"openai", "azure", "aws"}}
     openai = {names.OPENAI_API, names.OPENAI_REQUEST_TIER}
     expected = {
         ProviderType.OPENAI: openai,
@@ -193,9 +231,9 @@ def test_vendor_names_stay_with_their_vendors(kind: ProviderType) -> None:
         ProviderType.AWS_BEDROCK: {names.AWS_REQUEST_ID},
     }
     assert expected.get(kind, set()) == found
-    assert names.PROVIDER_NAMES[kind] == begun[names.PROVIDER]
-    assert 1 == begun[names.HTTP_RESEND_COUNT]
-    assert names.ROUTE not in begun
+    assert names.PROVIDER_NAMES[kind] == start[names.PROVIDER]
+    assert 1 == start[names.HTTP_RESEND_COUNT]
+    assert names.ROUTE not in start
 
 
 @pytest.mark.parametrize(
@@ -294,7 +332,7 @@ def test_first_byte_is_told_of_streams_only() -> None:
     flight = FlightRecord(ManualClock().clock)
     flight.first_byte()
 
-    assert names.TIME_TO_FIRST_CHUNK not in request_end(flight)
+    assert names.TIME_TO_FIRST_CHUNK not in request_times(flight)
     assert names.OUTCOME not in request_end(flight)
 
 
@@ -394,17 +432,8 @@ def test_any_value_of_any_parameter_is_exported_or_dropped(
     )
     azure = provider(ProviderType.AZURE_OPENAI)
 
-    begun = attempt_start(azure, target(azure), asked, route="chat", number=1)
-    done = attempt_end(
-        azure,
-        asked,
-        decision,
-        facts=facts,
-        status=None,
-        request_id=text,
-        failure=failure,
-        compat=True,
-    )
+    start = begun(azure, asked)
+    end = done(azure, asked, decision, facts=facts, request_id=text, failure=failure)
     server = request_start(
         text,
         "/v1/chat/completions",
@@ -415,7 +444,7 @@ def test_any_value_of_any_parameter_is_exported_or_dropped(
         user_agent=text,
     )
 
-    together = {**begun, **done, **server}
+    together = {**start, **end, **server}
     assert plain(together) == encoded(together)
     assert None not in together.values()
 

@@ -12,15 +12,23 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from controlplane.table.schema import ProviderType
 from dataplane.telemetry import RequestOutcome, SettingsError, TelemetrySettings, build
+from dataplane.telemetry_attributes import Attributes
 from dataplane.telemetry_door import (
     NO_CONTEXT,
     ApiPropagation,
-    ApiRecord,
+    ApiSpan,
     ApiTracer,
     propagator,
 )
 from dataplane.telemetry_guard import Guard
-from dataplane.telemetry_records import Kind, SpanContext, SpanEvent, SpanRecord
+from dataplane.telemetry_records import (
+    NOTHING_SHARED,
+    Kind,
+    Shared,
+    SpanContext,
+    SpanEvent,
+    SpanRecord,
+)
 from dataplane.telemetry_w3c import Inbound
 from tests.dataplane.telemetry_cases import (
     CALLER_SPAN_ID,
@@ -90,14 +98,29 @@ def guard() -> Guard:
     return Guard()
 
 
-def started(tracer: ApiTracer, inbound: Inbound = NOBODY, **attributes: str) -> SpanRecord:
-    return tracer.start("s", None, inbound, attributes=dict(attributes), start_ns=5, links=())
+def started(tracer: ApiTracer, inbound: Inbound = NOBODY, **attributes: str) -> ApiSpan:
+    return tracer.start("s", inbound, first=Shared(attributes), start_ns=5, links=())
+
+
+def ours(
+    name: str, attributes: Attributes | None = None, first: Shared = NOTHING_SHARED
+) -> SpanRecord:
+    """Our record of a span, whose context is somebody else's to know."""
+    return SpanRecord(
+        name,
+        Kind.CLIENT,
+        CALLER,
+        parent=None,
+        attributes=attributes or {},
+        start_ns=6,
+        first=first,
+    )
 
 
 def test_strangers_that_raise_are_counted_and_told_once(guard: Guard, heard: Heard) -> None:
     tracer, propagation = ApiTracer(HostileTracer(), guard), ApiPropagation(Hostile(), guard)
     server = started(tracer)
-    client = tracer.child("c", server, {}, 5)
+    client = tracer.child(server, ours("c"))
 
     assert ("", "", 0) == server.context[:3] == client.context[:3]
     assert {} == propagation.inject(server.context, None)
@@ -112,20 +135,20 @@ def test_strangers_that_raise_are_counted_and_told_once(guard: Guard, heard: Hea
 @pytest.mark.parametrize("event", [False, True])
 def test_span_ends_even_if_its_attributes_cannot_be_set(guard: Guard, event: bool) -> None:
     span = HostileSpan()
-    record = ApiRecord(span, "s", Kind.SERVER, 0)
+    record = ours("s")
     if event:
         record.events = (SpanEvent("e", 1, {}),)
 
-    ApiTracer(HostileTracer(), guard).end(record)
+    ApiTracer(HostileTracer(), guard).end(ApiSpan(span), record)
 
     assert span.ended
     assert 1 == guard.errors
 
 
 def test_span_that_cannot_end_costs_nothing(guard: Guard) -> None:
-    record = ApiRecord(HostileSpan(fails_at_end=True), "s", Kind.SERVER, 0)
+    span = ApiSpan(HostileSpan(fails_at_end=True))
 
-    ApiTracer(HostileTracer(), guard).end(record)
+    ApiTracer(HostileTracer(), guard).end(span, ours("s"))
 
     assert 2 == guard.errors
 
@@ -135,27 +158,32 @@ def test_records_are_followed_by_the_spans_of_the_provider(guard: Guard) -> None
     tracer = ApiTracer(TracerProvider(shutdown_on_exit=False).get_tracer("t"), guard)
     propagation = ApiPropagation(propagator(["tracecontext", "baggage"]), guard)
     inbound = propagation.extract({"traceparent": TRACEPARENT, "tracestate": "a=1"})
-    good = tracer.start("s", None, inbound, attributes={"a": 1}, start_ns=5, links=[CALLER])
-    bad = tracer.child("c", good, {}, 6)
-    good.attributes["b"] = 2
+    server_span = tracer.start("s", inbound, first=Shared({"a": 1}), start_ns=5, links=[CALLER])
+    good = ours("s", {"b": 2})
+    bad = ours("c", {"e": 4}, first=Shared({"d": 3}))
+    client_span = tracer.child(server_span, bad)
+    good.last = Shared({"f": 5})
     good.events = (SpanEvent("e", 6, {"c": "d"}),)
     bad.failed, bad.description = True, "rate limited"
     good.end_ns = bad.end_ns = 7
-    tracer.end(bad)
-    tracer.end(good)
+    tracer.end(client_span, bad)
+    tracer.end(server_span, good)
 
-    assert isinstance(good, ApiRecord)
-    assert isinstance(bad, ApiRecord)
-    server: Any = good.span
-    client: Any = bad.span
+    server: Any = server_span.span
+    client: Any = client_span.span
     assert CALLER._replace(state="a=1") == inbound.parent
-    assert CALLER.trace_id == good.context.trace_id == bad.context.trace_id
-    assert (True, "a=1", False) == (good.context.sampled, bad.context.state, bad.context.remote)
+    assert CALLER.trace_id == server_span.context.trace_id == client_span.context.trace_id
+    assert (True, "a=1", False) == (
+        server_span.context.sampled,
+        client_span.context.state,
+        client_span.context.remote,
+    )
     assert int(CALLER.span_id, 16) == server.parent.span_id
-    assert int(good.context.span_id, 16) == client.parent.span_id
+    assert int(server_span.context.span_id, 16) == client.parent.span_id
     assert [int(CALLER.span_id, 16)] == [link.context.span_id for link in server.links]
     assert (SpanKind.SERVER, SpanKind.CLIENT) == (server.kind, client.kind)
-    assert {"a": 1, "b": 2} == dict(server.attributes)
+    assert {"a": 1, "b": 2, "f": 5} == dict(server.attributes)
+    assert {"d": 3, "e": 4} == dict(client.attributes)
     assert [("e", 6, {"c": "d"})] == [
         (event.name, event.timestamp, dict(event.attributes)) for event in server.events
     ]

@@ -4,11 +4,12 @@ import asyncio
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import pytest
 
 from dataplane.telemetry import RequestOutcome, Telemetry
-from dataplane.telemetry_export import ExportLog, SpanQueue
+from dataplane.telemetry_export import ExportLog, ExportQueue
 from dataplane.telemetry_records import Kind, SpanContext, SpanRecord
 from dataplane.telemetry_settings import QueueLimits
 from tests.dataplane.telemetry_cases import Heard, ManualClock, begin, listening, telemetry
@@ -70,10 +71,23 @@ def attached() -> list[logging.Handler]:
     return [handler for handler in OTEL.handlers if isinstance(handler, ExportLog)]
 
 
-def end_spans(queue: SpanQueue, count: int) -> None:
+@dataclass
+class Ended:
+    """A span whose record is known, or cannot be had."""
+
+    known: SpanRecord | None
+
+    def record(self) -> SpanRecord:
+        assert self.known is not None
+        return self.known
+
+
+def end_spans(queue: ExportQueue, count: int) -> None:
     context = SpanContext("1" * 32, "1" * 16, 1, "", remote=False)
     for _ in range(count):
-        queue.put(SpanRecord("s", Kind.SERVER, context, parent=None, attributes={}, start_ns=1))
+        queue.put(
+            Ended(SpanRecord("s", Kind.SERVER, context, parent=None, attributes={}, start_ns=1))
+        )
 
 
 def end_requests(built: Telemetry, count: int) -> None:
@@ -81,9 +95,24 @@ def end_requests(built: Telemetry, count: int) -> None:
         begin(built).end(RequestOutcome.SERVED, 200)
 
 
+async def test_span_that_cannot_be_put_together_costs_itself_only(
+    log: ExportLog, heard: Heard
+) -> None:
+    exporter = FakeExporter()
+    exporter.gate.set()
+    queue = ExportQueue(exporter, QueueLimits(max_queue=8, batch=4, delay_s=3600.0), log)
+    end_spans(queue, 2)
+    queue.put(Ended(None))
+    end_spans(queue, 1)
+
+    assert await queue.close(20.0)
+    assert {"ended": 4, "exported": 3, "failed": 1, "dropped": 0, "queued": 0} == queue.counts()
+    assert "raised AssertionError" in heard.text
+
+
 async def test_full_queue_drops_the_oldest_and_counts_it(log: ExportLog) -> None:
     exporter = FakeExporter()
-    queue = SpanQueue(exporter, QueueLimits(max_queue=8, batch=4, delay_s=0.001), log)
+    queue = ExportQueue(exporter, QueueLimits(max_queue=8, batch=4, delay_s=0.001), log)
     end_spans(queue, 4)
     await asyncio.to_thread(exporter.entered.wait, 20.0)
 
@@ -100,7 +129,7 @@ async def test_full_queue_drops_the_oldest_and_counts_it(log: ExportLog) -> None
 
 async def test_full_batches_do_not_wait_for_the_delay(log: ExportLog) -> None:
     exporter = FakeExporter()
-    queue = SpanQueue(exporter, QueueLimits(max_queue=100, batch=4, delay_s=3600.0), log)
+    queue = ExportQueue(exporter, QueueLimits(max_queue=100, batch=4, delay_s=3600.0), log)
 
     end_spans(queue, 4)
 
@@ -111,7 +140,7 @@ async def test_full_batches_do_not_wait_for_the_delay(log: ExportLog) -> None:
 
 async def test_batches_are_bounded(log: ExportLog) -> None:
     exporter = FakeExporter()
-    queue = SpanQueue(exporter, QueueLimits(max_queue=100, batch=4, delay_s=3600.0), log)
+    queue = ExportQueue(exporter, QueueLimits(max_queue=100, batch=4, delay_s=3600.0), log)
     end_spans(queue, 4)
     await asyncio.to_thread(exporter.entered.wait, 20.0)
     end_spans(queue, 9)
@@ -125,7 +154,7 @@ async def test_batches_are_bounded(log: ExportLog) -> None:
 async def test_close_gives_up_in_time_and_tells_what_is_left(log: ExportLog, heard: Heard) -> None:
     """A stuck exporter: the wait is bounded, the queued spans count as dropped."""
     exporter = FakeExporter()
-    queue = SpanQueue(exporter, QueueLimits(max_queue=100, batch=4, delay_s=3600.0), log)
+    queue = ExportQueue(exporter, QueueLimits(max_queue=100, batch=4, delay_s=3600.0), log)
     end_spans(queue, 4)
     await asyncio.to_thread(exporter.entered.wait, 20.0)
     end_spans(queue, 3)
@@ -139,7 +168,7 @@ async def test_close_gives_up_in_time_and_tells_what_is_left(log: ExportLog, hea
 async def test_span_that_ends_after_the_close_is_dropped(log: ExportLog) -> None:
     exporter = FakeExporter()
     exporter.gate.set()
-    queue = SpanQueue(exporter, QueueLimits(), log)
+    queue = ExportQueue(exporter, QueueLimits(), log)
     await queue.close(20.0)
 
     end_spans(queue, 2)
@@ -161,7 +190,7 @@ async def test_failing_exporter_is_counted_and_the_thread_lives_on(
 
     exporter = FakeExporter(result)
     exporter.gate.set()
-    queue = SpanQueue(exporter, QueueLimits(max_queue=8, batch=2, delay_s=3600.0), log)
+    queue = ExportQueue(exporter, QueueLimits(max_queue=8, batch=2, delay_s=3600.0), log)
     end_spans(queue, 4)
 
     assert await queue.close(20.0)

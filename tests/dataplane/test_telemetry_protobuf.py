@@ -124,13 +124,3 @@ def test_list_is_as_good_as_a_tuple() -> None:
     values = one_attribute(["a", "b"]).array_value.values  # type: ignore[attr-defined]
 
     assert ["a", "b"] == [value.string_value for value in values]
-
-
-def test_what_is_kept_is_bounded() -> None:
-    """A caller's own texts, thousands of them, never push memory beyond a bound."""
-    encoder = ProtobufEncoder(RESOURCE, *SCOPE)
-    for number in range(10_000):
-        encoder.encode([record(a=f"text {number}", b=number, c=(f"{number}",))])
-
-    assert all(len(kept) <= 2048 for kept in encoder._kept.values())
-    assert "text 1" == one_attribute("text 1").string_value  # type: ignore[attr-defined]

@@ -148,6 +148,7 @@ async def test_value_that_cannot_be_meant_stops_the_start(
 def test_lesser_mistake_is_warned_of_and_takes_the_default(
     environ: dict[str, str], message: str
 ) -> None:
+    """T11 among them: a wish for content that is not granted."""
     made = planned(**environ)
 
     [warning] = made.warnings

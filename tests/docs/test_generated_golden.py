@@ -12,6 +12,7 @@ from tests.docs import (
     conformance_tables,
     error_tables,
     manifest_tables,
+    metric_tables,
     wire_tables,
 )
 from tests.docs.pages import ROOT, read, sections, with_sections
@@ -33,6 +34,7 @@ MADE: Mapping[str, Mapping[str, Callable[[], str]]] = {
     },
     "docs/operations.md": {
         "caller-errors": error_tables.caller_errors,
+        "metrics": metric_tables.instruments,
         "run-flags": command_tables.run_flags,
         "other-flags": command_tables.other_flags,
     },

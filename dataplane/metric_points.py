@@ -1,0 +1,160 @@
+"""Metrics in memory: instruments, and the numbers that are added to; pure.
+
+An instrument is named once. A series is looked up once for each request, or attempt, and then
+added to; nothing is put together for a single measurement. Series are bounded, and read as a
+whole when somebody asks.
+
+Source: OpenTelemetry specification, "Metrics Data Model" and "Metrics SDK", explicit bucket
+histogram aggregation: an upper bound belongs to its bucket.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple, TypeAlias
+
+Label: TypeAlias = str | int
+Labels: TypeAlias = Mapping[str, Label]
+
+
+class Kind(StrEnum):
+    """What is measured. UP_DOWN: a sum that also falls; GAUGE: a state that cannot be summed."""
+
+    HISTOGRAM = "histogram"
+    COUNTER = "counter"
+    UP_DOWN = "up-down counter"
+    GAUGE = "gauge"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instrument:
+    """One metric. unit: of UCUM. bounds: of a histogram's buckets. labels: all it may have."""
+
+    name: str
+    kind: Kind
+    unit: str
+    description: str
+    labels: Sequence[str] = ()
+    bounds: Sequence[float] = ()
+
+
+class Exemplar(NamedTuple):
+    """A measurement that names its trace. at_s: monotonic seconds. ids: lower-case hex."""
+
+    value: float
+    at_s: float
+    trace_id: str
+    span_id: str
+
+
+class Histogram:
+    """A series of a histogram. exemplars: by bucket, the latest of each since they were taken."""
+
+    __slots__ = ("_bounds", "counts", "exemplars", "total")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        """Start empty."""
+        self._bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+        self.exemplars: dict[int, Exemplar] = {}
+
+    def add(self, value: float) -> None:
+        """Count one measurement."""
+        self.counts[bisect_left(self._bounds, value)] += 1
+        self.total += value
+
+    def add_traced(self, value: float, at_s: float, ids: tuple[str, str]) -> None:
+        """Count one measurement, and keep it as the exemplar of its bucket."""
+        bucket = bisect_left(self._bounds, value)
+        self.counts[bucket] += 1
+        self.total += value
+        self.exemplars[bucket] = Exemplar(value, at_s, *ids)
+
+
+class Spread(NamedTuple):
+    """What a histogram's series came to."""
+
+    counts: Sequence[int]
+    total: float
+    exemplars: Sequence[Exemplar] = ()
+
+
+class Point(NamedTuple):
+    """One series, as it is read."""
+
+    labels: Labels
+    value: float | Spread
+
+
+class Metric(NamedTuple):
+    """One instrument, as it is read."""
+
+    instrument: Instrument
+    points: Sequence[Point]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """All metrics at one moment. since_ns, at_ns: what sums count from, and until."""
+
+    since_ns: int
+    at_ns: int
+    metrics: Sequence[Metric]
+
+
+class Difference:
+    """Turns readings into what has happened since the one before, for delta temporality.
+
+    Counters and histograms only: sums that also fall, and states, stay as they are.
+    """
+
+    def __init__(self) -> None:
+        """Start with nothing read."""
+        self._before: dict[tuple[str, tuple[tuple[str, Label], ...]], float | Spread] = {}
+        self._at_ns: int | None = None
+
+    def of(self, reading: Reading) -> Reading:
+        """Give the difference to the reading before."""
+        before, self._before = self._before, {}
+        since_ns = reading.since_ns if self._at_ns is None else self._at_ns
+        self._at_ns = reading.at_ns
+        metrics = [self._metric(metric, before) for metric in reading.metrics]
+        return Reading(since_ns=since_ns, at_ns=reading.at_ns, metrics=metrics)
+
+    def _metric(
+        self,
+        metric: Metric,
+        before: Mapping[tuple[str, tuple[tuple[str, Label], ...]], float | Spread],
+    ) -> Metric:
+        if metric.instrument.kind not in (Kind.COUNTER, Kind.HISTOGRAM):
+            return metric
+        points = []
+        for labels, value in metric.points:
+            key = (metric.instrument.name, tuple(labels.items()))
+            self._before[key] = value
+            points.append(Point(labels, _minus(value, before.get(key))))
+        return Metric(metric.instrument, points)
+
+
+def _minus(value: float | Spread, before: float | Spread | None) -> float | Spread:
+    if isinstance(value, Spread):
+        if not isinstance(before, Spread):
+            return value
+        counts = [now - then for now, then in zip(value.counts, before.counts, strict=True)]
+        # A series that was forgotten and came back counts from nothing.
+        return (
+            value
+            if min(counts) < 0
+            else Spread(counts, value.total - before.total, value.exemplars)
+        )
+    if before is None or isinstance(before, Spread) or before > value:
+        return value
+    return value - before
+
+
+Collect: TypeAlias = Callable[[], Sequence[Metric]]
+"""Reads what is known elsewhere, when somebody asks."""
