@@ -32,8 +32,10 @@ from machine import describe, ticks
 from measure import Bench
 from native import NO_COMPILER, BenchError, build
 from plans import FULL, QUICK, SCENARIOS, TINY, Plan
+from plots import draw
 from record import Record
-from results import Run, brief, document, markdown
+from results import brief, markdown
+from run import Run, document
 
 _HERE = Path(__file__).resolve().parent
 _OUT = _HERE / "out"
@@ -71,7 +73,11 @@ def main() -> int:
 
     def save() -> None:
         so_far = replace(run, about=_about(before, time.monotonic() - began_s))
-        (folder / "RESULTS.md").write_text(markdown(so_far))
+        plots = draw(so_far)
+        (folder / "plots").mkdir(exist_ok=True)
+        for name, drawing in plots.items():
+            (folder / "plots" / f"{name}.svg").write_text(drawing)
+        (folder / "RESULTS.md").write_text(markdown(so_far, list(plots)))
         (folder / "results.json").write_text(document(so_far))
 
     try:

@@ -9,6 +9,8 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+_SMALL = 0.35
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spread:
@@ -81,4 +83,4 @@ def shown_spread(rounds: Sequence[float | None]) -> str:
 
 def shown_share(value: float) -> str:
     """Write a ratio: small ones as one part of many, `1/72`."""
-    return f"1/{shown(1 / value)}" if 0 < value < 0.1 else shown(value)
+    return f"1/{1 / value:.3g}" if 0 < value < _SMALL else shown(value)

@@ -12,8 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+import instructions
 import plans
 import routes
+from candidates import BARE
 from launch import Candidate
 from meter import Meter
 from native import BenchError, Generator, Programs
@@ -61,6 +63,8 @@ class Bench:
                 self._memory(stage, meter, number)
             self._routes(stage, meter)
             self._all_at_once(stage, meter, direct)
+            for _ in self._rounds("instructions", 1):
+                self._instructions(stage, meter, folder)
 
     def _rounds(self, group: str, count: int, *, wanted: bool | None = None) -> Iterator[int]:
         """Count the rounds of a group that are still to be done; save after each."""
@@ -181,6 +185,41 @@ class Bench:
                 turns = self._warm(meter, [(one, every) for one in scenarios], plan.seconds / 2)
                 for number in self._rounds(name, plan.growth_rounds):
                     _measure(meter, turns, number)
+
+    def _instructions(self, stage: Stage, meter: Meter, folder: Path) -> None:
+        """Count instructions, of what is written in the same language as we are."""
+        under = instructions.wrapper(folder)
+        if not under:
+            self._record.leave_out("instructions", instructions.NO_VALGRIND)
+            return
+        scenario = replace(UNARY, key="instructions", connections=8)
+        count = self._plan.counted
+        for candidate in self._candidates:
+            if not (candidate.is_ours or candidate.name == BARE):
+                continue
+            self._tell(f"counting instructions of {candidate.name}")
+            try:
+                with stage.running(candidate, under=under) as one:
+                    figure = self._counted(one, meter, scenario, folder, count)
+            except BenchError as error:
+                self._record.fail(candidate.name, f"instructions: {error}")
+                continue
+            self._put(candidate.name, {"instructions.request": figure})
+
+    def _counted(
+        self, one: Running, meter: Meter, scenario: Scenario, folder: Path, count: int
+    ) -> float | None:
+        assert one.process is not None
+        pid = one.process.pid
+        # As many before as are counted: what is done once, and what is adapted to, is done then.
+        if meter.loaded(one, scenario, count=count) is None:
+            return None
+        one.await_spans()
+        instructions.counted(pid, folder)
+        if meter.loaded(one, scenario, count=count) is None:
+            return None
+        one.await_spans()
+        return instructions.counted(pid, folder) / count
 
     def _start_all(self, stage: Stage, stack: ExitStack) -> Mapping[Candidate, Running]:
         running = {}

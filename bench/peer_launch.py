@@ -49,6 +49,7 @@ http {{
 
 
 def nginx(site: Site) -> Launch:
+    """Start nginx: one worker, no buffering, connections to the upstream kept."""
     written = site.folder / "nginx.conf"
     written.write_text(
         _NGINX.format(folder=site.folder, upstream=site.upstream_port, port=site.port)
@@ -61,6 +62,7 @@ def _nginx_program() -> str:
 
 
 def nginx_version() -> str:
+    """Tell the version that is installed."""
     program = _nginx_program()
     if not program:
         return ""
@@ -70,6 +72,8 @@ def nginx_version() -> str:
 
 
 def envoy(site: Site) -> Launch:
+    """Start Envoy: one worker, static configuration."""
+
     def at(port: int) -> Mapping[str, object]:
         return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
 
@@ -116,6 +120,7 @@ def envoy(site: Site) -> Launch:
 
 
 def portkey(site: Site) -> Launch:
+    """Start Portkey's gateway without its console."""
     script = PEERS / "portkey/node_modules/@portkey-ai/gateway/build/start-server.js"
     preload = str(_HERE / "portkey_preload.cjs")
     command = ["node", "--require", preload, str(script), f"--port={site.port}", "--headless"]
@@ -123,11 +128,13 @@ def portkey(site: Site) -> Launch:
 
 
 def portkey_headers(site: Site) -> Mapping[str, str]:
+    """Give the headers that tell the gateway where to go."""
     host = f"http://127.0.0.1:{site.upstream_port}/v1"
     return {"x-portkey-provider": "openai", "x-portkey-custom-host": host}
 
 
 def portkey_version() -> str:
+    """Tell the version that is installed, and that of node."""
     described = PEERS / "portkey/node_modules/@portkey-ai/gateway/package.json"
     node = shutil.which("node")
     if not described.exists() or node is None:
@@ -137,6 +144,7 @@ def portkey_version() -> str:
 
 
 def litellm(site: Site) -> Launch:
+    """Start LiteLLM's proxy in production mode: no database, no key, no retries, no cooldowns."""
     origin = f"http://127.0.0.1:{site.upstream_port}"
     keys: Mapping[str, Mapping[str, str]] = {
         "openai": {"api_base": f"{origin}/v1", "api_key": KEY},
@@ -166,9 +174,11 @@ def litellm(site: Site) -> Launch:
     }
     written = site.folder / "litellm.yaml"
     written.write_text(json.dumps(config))
+    program = (PEERS / "litellm/bin/python", PEERS / "litellm/bin/litellm")
     words = ("--host", "127.0.0.1", "--port", str(site.port), "--num_workers", "1")
     return Launch(
-        command=[str(PEERS / "litellm/bin/litellm"), "--config", str(written), *words],
+        # Its script names the interpreter by a path, which is another one once the folder moves.
+        command=[*map(str, program), "--config", str(written), *words],
         environ={
             "LITELLM_MODE": "PRODUCTION",
             "LITELLM_LOG": "ERROR",

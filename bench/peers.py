@@ -41,7 +41,7 @@ def _with_uv(uv: str, name: str, package: str) -> bool:
     python = str(folder / "bin/python")
     commands = (
         [uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder)],
-        [uv, "pip", "install", "--quiet", "--python", python, package],
+        [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", python, package],
     )
     return _all(commands, folder)
 

@@ -93,6 +93,11 @@ class Process:
             if pid != self._child.pid and began == _began(pid):
                 os.kill(pid, signal.SIGKILL)
 
+    @property
+    def pid(self) -> int:
+        """Its id."""
+        return self._child.pid
+
     def is_alive(self) -> bool:
         """Tell whether it still runs."""
         return self._child.poll() is None

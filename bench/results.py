@@ -1,107 +1,21 @@
-"""Writes the figures of a run: for people in Markdown, for programs in JSON; pure.
+"""Writes what came out of a run for people, in Markdown; pure.
 
-A ratio is always what the other one takes, divided by what Switchgear takes with every request
-traced: above 1 Switchgear takes less, below 1 more.
+A ratio in a table is what the other one takes, divided by what Switchgear takes with every request
+traced: above 1 Switchgear takes less, below 1 more. Goals are told the other way round, since that
+is how they are set.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
 
-import plans
-from candidates import BARE, OURS
-from figures import differences, ratios, shown, shown_spread, spread
+from figures import shown
 from goals import judge
-from record import DIRECT, Record
-from routes import TRANSLATED
+from plots import PLOTS
+from run import Run
+from tables import all_tables, table
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """All that is told of a run.
-
-    versions: by name, of what was measured. ours: which of them are Switchgear, traced.
-    absent: by name, how what was not there is installed.
-    about: the machine, its noise, the revision, by name.
-    """
-
-    plan: plans.Plan
-    versions: Mapping[str, str]
-    ours: Sequence[str]
-    absent: Mapping[str, str]
-    about: Mapping[str, str]
-    record: Record
-
-    @property
-    def base(self) -> str:
-        """Whom the others are compared with: the first Switchgear that there is."""
-        names = [*self.ours, *(f"{name}-off" for name in self.ours), *self.versions]
-        return next((name for name in names if name in self.versions), OURS)
-
-
-def document(run: Run) -> str:
-    """Write all rounds as JSON: metric -> candidate -> rounds, null where there was no figure."""
-    return json.dumps(asdict(run), indent=1, sort_keys=True) + "\n"
-
-
-def markdown(run: Run) -> str:
-    """Write all that is told of it."""
-    return _joined(
-        _head(run), _goals(run), *_tables(run), _losses(run), _problems(run), _method(run)
-    )
-
-
-def brief(run: Run) -> str:
-    """Write what a terminal needs: the goals and the tables."""
-    return _joined(_goals(run), *_tables(run), _problems(run))
-
-
-def _joined(*blocks: Iterator[str]) -> str:
-    return "\n".join(line for block in blocks for line in block).rstrip() + "\n"
-
-
-def _tables(run: Run) -> Sequence[Iterator[str]]:
-    return (
-        _unary(run),
-        _streams(run),
-        _translated(run),
-        _latency(run),
-        _memory(run),
-        _growth(run),
-    )
-
-
-def _goals(run: Run) -> Iterator[str]:
-    for name in run.ours:
-        verdicts = judge(run.record, name)
-        if not verdicts:
-            continue
-        yield f"## Goals: {name}"
-        yield ""
-        yield "What Switchgear takes, divided by what the other takes in the same round, or as it is."
-        yield ""
-        yield from _table(
-            ["", "at most", "wished", "was", ""],
-            [[one.text, one.most, one.wished, one.was, one.verdict] for one in verdicts],
-        )
-
-
-def losses(run: Run) -> Sequence[tuple[str, str, float]]:
-    """List what others do for less than Switchgear: (what, who, ratio), the worst first."""
-    found = []
-    for metric, words in _COMPARED.items():
-        for name in _names(run):
-            if name in _switchgears(run):
-                continue
-            ratio = _ratio(run, metric, name)
-            if ratio is not None and ratio < 1:
-                found.append((words, name, ratio))
-    return sorted(found, key=lambda loss: loss[2])
-
-
-_COMPARED: Mapping[str, str] = {
+_COMPARED = {
     "unary.cpu_us": "CPU for a request of 2 KB",
     "long.cpu_us": "CPU for a request of 200 KB",
     "spaced.event_us": "CPU for an event, 5 ms apart",
@@ -115,261 +29,79 @@ _COMPARED: Mapping[str, str] = {
 }
 
 
-def _rounds(run: Run, metric: str, name: str) -> Sequence[float | None]:
-    return run.record.rounds(metric, name)
+def markdown(run: Run, plots: Sequence[str] = ()) -> str:
+    """Write all that is told of it; plots: the names of those that are in the folder `plots`."""
+    return _joined(
+        _head(run),
+        _goals(run),
+        _plots(plots),
+        all_tables(run),
+        _losses(run),
+        _problems(run),
+        _method(run),
+    )
 
 
-def _switchgears(run: Run) -> Sequence[str]:
-    return [*run.ours, *(f"{name}-off" for name in run.ours), OURS, f"{OURS}-off"]
+def brief(run: Run) -> str:
+    """Write what a terminal needs: the goals and the tables."""
+    return _joined(_goals(run), all_tables(run), _problems(run))
 
 
-def _measured(run: Run, *metrics: str) -> bool:
-    return any(run.record.series.get(metric) for metric in metrics)
+def losses(run: Run) -> Sequence[tuple[str, str, float]]:
+    """List what others do for less than Switchgear: (what, who, ratio), the worst first."""
+    found = []
+    for metric, words in _COMPARED.items():
+        for name in run.rivals:
+            ratio = run.ratio(metric, name)
+            if ratio is not None and ratio < 1:
+                found.append((words, name, ratio))
+    return sorted(found, key=lambda loss: loss[2])
 
 
-def _names(run: Run) -> Sequence[str]:
-    return list(run.versions)
-
-
-def _ratio(run: Run, metric: str, name: str) -> float | None:
-    """Divide what `name` takes by what the base takes, round by round; the median."""
-    found = spread(ratios(_rounds(run, metric, name), _rounds(run, metric, run.base)))
-    return None if found is None else found.median
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Write a table of the rows that have a figure; nothing if none has."""
-    told = [row for row in rows if any(cell != "-" for cell in row[1:])]
-    if not told:
-        return
-    yield "| " + " | ".join(heads) + " |"
-    yield "| --- " + "| ---: " * (len(heads) - 1) + "|"
-    for row in told:
-        yield "| " + " | ".join(row) + " |"
-    yield ""
-
-
-def _by_candidate(
-    run: Run, columns: Mapping[str, str], *, compared: Sequence[str] = (), direct: bool = False
-) -> Iterator[str]:
-    """Write a row a candidate; columns: metric -> head; compared: those with a ratio beside them."""
-    heads = [""]
-    for metric, head in columns.items():
-        heads += [head, "ratio"] if metric in compared else [head]
-    rows = []
-    for name in ([DIRECT] if direct else []) + list(_names(run)):
-        row = [name]
-        for metric in columns:
-            row.append(shown_spread(_rounds(run, metric, name)))
-            if metric in compared:
-                ratio = None if name == DIRECT else _ratio(run, metric, name)
-                row.append("-" if ratio is None else "1" if ratio == 1 else shown(ratio))
-        rows.append(row)
-    yield from _table(heads, rows)
+def _joined(*blocks: Iterator[str]) -> str:
+    return "\n".join(line for block in blocks for line in block).rstrip() + "\n"
 
 
 def _head(run: Run) -> Iterator[str]:
     yield "# What Switchgear costs beside others"
     yield ""
     yield f"Written by `make bench{'-full' if run.plan.name == 'full' else ''}`; not edited by hand."
-    yield "Figures are medians of rounds, with the lowest and the highest round. Ratios are what the"
-    yield f"other takes, divided by what *{run.base}* takes in the same round: above 1 Switchgear takes"
-    yield "less, below 1 it takes more. Ratios are the result; absolute figures are the machine's."
+    yield "Figures are medians of rounds, with the lowest and the highest round. *Times ours* is what"
+    yield f"the other takes, divided by what *{run.base}* takes in the same round: above 1 Switchgear"
+    yield "takes less, below 1 it takes more. Ratios are the result; absolute figures are the machine's."
     yield ""
-    yield from _table(["", "version"], [[name, text] for name, text in run.versions.items()])
-    yield from _table(["", ""], [[name, text] for name, text in run.about.items()])
-    for name, how in run.absent.items():
-        yield f"* **{name} was left out**: it is not installed ({how})."
-    yield ""
+    yield from table(["", "version"], [[name, text] for name, text in run.versions.items()])
+    yield from table(["", ""], [[name, text] for name, text in run.about.items()])
 
 
-def _unary(run: Run) -> Iterator[str]:
-    yield "## CPU for a request"
-    yield ""
-    yield f"Closed loop, whole answers of 1 KB. Requests of {plans.BODY_BYTES:,} bytes on 32 connections;"
-    yield "*direct* is what the callers and the upstream reach without anything between them:"
-    yield ""
-    columns = {
-        "unary.cpu_us": "CPU, us",
-        "unary.busy": "its CPU in use",
-        "unary.rps": "requests/s",
-        "unary.p99_ms": "p99, ms",
-    }
-    yield from _by_candidate(run, columns, compared=["unary.cpu_us"], direct=True)
-    yield from _bars(run, "unary.cpu_us", "us of CPU for a request")
-    yield "Requests of 200,000 bytes on 8 connections:"
-    yield ""
-    columns = {"long.cpu_us": "CPU, us", "long.rps": "requests/s"}
-    yield from _by_candidate(run, columns, compared=["long.cpu_us"])
-    kept = spread(_rounds(run, "unary.spans_kept", OURS))
-    if kept is not None:
-        yield (
-            f"{OURS}: {kept.median * 100:.1f} % of the spans of these runs reached the collector"
-            f" ({kept.low * 100:.1f} to {kept.high * 100:.1f} %); what is lost is dropped from a"
-            " full queue. What it takes to send them is counted."
-        )
-        yield ""
-
-
-def _bars(run: Run, metric: str, unit: str) -> Iterator[str]:
-    """Draw medians, on a scale on which ten times as much is ten letters more."""
-    found = {name: spread(_rounds(run, metric, name)) for name in _names(run)}
-    medians = {name: one.median for name, one in found.items() if one is not None}
-    if not medians:
-        return
-    least = min(medians.values())
-    width = max(map(len, medians))
-    yield "```text"
-    for name, median in sorted(medians.items(), key=lambda pair: pair[1]):
-        yield f"{name:{width}} {'#' * _letters(median / least)} {shown(median)}"
-    yield f"{'':{width}} {unit}; ten letters more are ten times as much"
-    yield "```"
-    yield ""
-
-
-def _letters(times: float) -> int:
-    letters, step = 1, 10**0.1
-    while times >= step:
-        times /= step
-        letters += 1
-    return letters
-
-
-def _streams(run: Run) -> Iterator[str]:
-    if "burst.event_us" not in run.record.series:
-        return
-    yield "## CPU for an event of a stream"
-    yield ""
-    yield f"Streams of {run.plan.events} events of text, then finish, usage and `[DONE]`; each is a write"
-    yield "of the upstream. *Spaced*: 10 streams at once, 5 ms between events: the price of one event."
-    yield "*Burst*: 8 streams at once, as fast as they are taken: how many events share a read"
-    yield "decides, and who reads sooner shares less. Divided by what the upstream sent. Switchgear keeps"
-    yield "the opening of a stream until its first content, here 5 ms later: till then it can still move"
-    yield "to another target, and what others hand on at once is no word of the answer."
-    yield ""
-    columns = {
-        "spaced.event_us": "spaced, us",
-        "burst.event_us": "burst, us",
-        "spaced.first_ms": "first event spaced, p50 ms",
-        "spaced.events": "events delivered",
-    }
-    yield from _by_candidate(run, columns, compared=["spaced.event_us", "burst.event_us"])
-
-
-def _translated(run: Run) -> Iterator[str]:
-    if f"{TRANSLATED[0]}.burst.cpu_us" not in run.record.series:
-        return
-    yield "## Translated formats"
-    yield ""
-    yield "The caller speaks OpenAI's format and the upstream its own. *Above pass-through*: what an"
-    yield "event of text takes more than through the same proxy from an upstream of OpenAI's format."
-    yield ""
-    rows = [
-        [f"{name}: {form}", *_translated_cells(run, name, form)]
-        for name in _names(run)
-        if any(_rounds(run, f"{form}.unary.cpu_us", name) for form in TRANSLATED)
-        for form in ("openai", *TRANSLATED)
-    ]
-    heads = [
-        *("", "request, us", "spaced event, us", "above pass-through"),
-        *("burst event, us", "above pass-through"),
-    ]
-    yield from _table(heads, rows)
-
-
-def _translated_cells(run: Run, name: str, form: str) -> Iterator[str]:
-    yield shown_spread(_rounds(run, f"{form}.unary.cpu_us", name))
-    for kind in ("spaced", "burst"):
-        own = _rounds(run, f"{form}.{kind}.cpu_us", name)
-        passed = _rounds(run, f"openai.{kind}.cpu_us", name)
-        yield shown_spread([None if one is None else one / run.plan.events for one in own])
-        if form == "openai" or len(own) != len(passed):
-            yield "-" if form != "openai" else "0"
+def _goals(run: Run) -> Iterator[str]:
+    for name in run.ours:
+        verdicts = judge(run.record, name)
+        if not verdicts:
             continue
-        more = spread(differences(own, passed))
-        yield "-" if more is None else f"{more.median / run.plan.events:+.1f}"
-
-
-def _latency(run: Run) -> Iterator[str]:
-    yield "## Latency added"
-    yield ""
-    yield "Open loop: requests are due at a steady rate and counted from when they were due. *Added*:"
-    yield "p50 less the p50 of the same round straight to the upstream."
-    yield ""
-    for rate in plans.RATES:
-        yield f"At {rate} requests a second:"
+        yield f"## Goals: {name}"
         yield ""
-        columns = {
-            f"open.{rate}.p50_ms": "p50, ms",
-            f"added.{rate}": "added, ms",
-            f"open.{rate}.p99_ms": "p99, ms",
-            f"open.{rate}.cpu_us": "CPU for a request, us",
-        }
-        yield from _by_candidate(run, columns, compared=[f"added.{rate}"], direct=True)
+        yield "What Switchgear takes, divided by what the other takes in the same round, or as it is."
+        yield ""
+        rows = [[one.text, one.most, one.wished, one.was, one.verdict] for one in verdicts]
+        yield from table(["", "at most", "wished", "was", ""], rows)
 
 
-def _memory(run: Run) -> Iterator[str]:
-    if "start.s" not in run.record.series and "loaded.rss_mb" not in run.record.series:
-        return
-    yield "## Memory and start"
-    yield ""
-    yield "Megabytes are 10^6 bytes, children included. *After load*: once, after all rounds above."
-    yield ""
-    columns = {
-        "start.s": "to the first answer, s",
-        "start.cpu_s": "CPU until then, s",
-        "idle.rss_mb": "idle RSS, MB",
-        "idle.pss_mb": "idle PSS, MB",
-        "loaded.rss_mb": "RSS after load, MB",
-    }
-    compared = ["start.s", "idle.rss_mb", "loaded.rss_mb"]
-    yield from _by_candidate(run, columns, compared=compared)
-
-
-def _growth(run: Run) -> Iterator[str]:
-    if not run.plan.growth_rounds:
-        return
-    yield "## Growth"
-    yield ""
-    yield from _sweep(
-        run, "CPU for a request by connections, us", "connections.{}.cpu_us", run.plan.connections
-    )
-    yield from _sweep(run, "p50 by connections, ms", "connections.{}.p50_ms", run.plan.connections)
-    yield from _sweep(run, "RSS after these, MB", "connections.{}.rss_mb", run.plan.connections)
-    yield from _sweep(
-        run, "CPU for a request by bytes of its body, us", "body.{}.cpu_us", run.plan.bodies
-    )
-    yield from _sweep(
-        run, "CPU for an event by events of a burst, us", "length.{}.event_us", run.plan.lengths
-    )
-    yield "Routes in the manifests, for those that have routes:"
-    yield ""
-    yield from _sweep(run, "CPU for a request, us", "routes.{}.cpu_us", run.plan.routes)
-    yield from _sweep(run, "to the first answer, s", "routes.{}.start_s", run.plan.routes)
-    yield from _sweep(run, "idle RSS, MB", "routes.{}.rss_mb", run.plan.routes)
-
-
-def _sweep(run: Run, words: str, metric: str, steps: Sequence[int]) -> Iterator[str]:
-    rows = []
-    for name in _names(run):
-        found = [spread(_rounds(run, metric.format(step), name)) for step in steps]
-        rows.append([name, *("-" if one is None else shown(one.median) for one in found)])
-    yield from _table([words, *(f"{step:,}" for step in steps)], rows)
+def _plots(names: Sequence[str]) -> Iterator[str]:
+    for name in names:
+        yield f"![{PLOTS[name]}](plots/{name}.svg)"
+        yield ""
 
 
 def _losses(run: Run) -> Iterator[str]:
     yield "## Where others take less"
     yield ""
     found = losses(run)
-    rows = [[words, name, shown(ratio)] for words, name, ratio in found]
-    if rows:
-        yield "| what | who | of what Switchgear takes |"
-        yield "| --- | --- | ---: |"
-        for row in rows:
-            yield "| " + " | ".join(row) + " |"
-    else:
+    heads = ["what", "who", "of what Switchgear takes"]
+    yield from table(heads, [[words, name, shown(ratio)] for words, name, ratio in found])
+    if not found:
         yield "Nowhere in this run."
-    yield ""
+        yield ""
 
 
 def _problems(run: Run) -> Iterator[str]:
@@ -399,11 +131,12 @@ def _method(run: Run) -> Iterator[str]:
     yield "  gives no figure."
     yield "* Switchgear runs as installed, both planes in one process, with a line of log a request;"
     yield "  its limits of connections are raised for the sweep. Traced: all requests, two spans each,"
-    yield "  OTLP over HTTP to the upstream's port. The upstream answers under another model name than"
-    yield "  it was asked for, as hosted ones do, so each answer and event is relabelled."
+    yield "  OTLP over HTTP to a collector in the upstream's process, which takes and forgets them. The"
+    yield "  upstream answers under another model name than it was asked for, as hosted ones do, so"
+    yield "  each answer and event is relabelled."
     yield "* Peers run with one worker and without logs of requests. LiteLLM: production mode, no"
     yield "  database, no key, no retries. Portkey: headless; its streams need a preload that copies the"
     yield "  headers of answers, or it answers each 500. Envoy: `--concurrency 1`. nginx: one worker,"
-    yield f"  no buffering, upstream keep-alive. {BARE}: one handler, no checks, no log, no spans."
+    yield "  no buffering, upstream keep-alive. bare: one aiohttp handler, no checks, no log, no spans."
     yield "* nginx and Envoy pass bytes on: they read no JSON, choose no model and rewrite nothing."
-    yield "* p99 of a machine that others use says little; p50 and ratios do."
+    yield "* p99 and the slowest answer of a machine that others use say little; p50 and ratios do."

@@ -9,7 +9,7 @@ import json
 import os
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,8 +109,13 @@ class Stage:
             yield Running(name=DIRECT, port=port, headers={}, process=None)
 
     @contextmanager
-    def running(self, candidate: Candidate, *, more_routes: int = 0) -> Iterator[Running]:
-        """Run a candidate in a folder of its own. Raises BenchError."""
+    def running(
+        self, candidate: Candidate, *, more_routes: int = 0, under: Sequence[str] = ()
+    ) -> Iterator[Running]:
+        """Run a candidate in a folder of its own; under: words before its command.
+
+        Raises BenchError.
+        """
         words = "".join(letter if letter.isalnum() else "-" for letter in candidate.name)
         folder = self.folder / f"{words}-{time.monotonic_ns()}"
         folder.mkdir()
@@ -123,7 +128,7 @@ class Stage:
         launch = candidate.launch(site)
         headers = candidate.headers(site)
         with Process(
-            launch.command,
+            [*under, *launch.command],
             log=folder / "log",
             environ={**_clean_environ(), **launch.environ},
             cpus=self.cpus,
@@ -165,7 +170,7 @@ def _clean_environ() -> Mapping[str, str]:
     return {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("OTEL_", "SWITCHGEAR_", "LITELLM_", "AWS_", "PYTEST_"))
+        if not name.startswith(("OTEL_", "SWITCHGEAR_", "LITELLM_", "AWS_", "PYTEST_", "PYTHON"))
         and not name.lower().endswith("_proxy")
     }
 
