@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -22,21 +23,22 @@ _HERE = Path(__file__).resolve().parent
 OURS = "switchgear"
 OFF = "switchgear-off"
 BARE = "bare"
+_WORKERS = 2
 
 
 def all_candidates(checkouts: Sequence[Path] = ()) -> Sequence[Candidate]:
     """List them all, installed or not, ours first.
 
     checkouts: other clones of the project, each with a .venv of its own. Their Switchgear is named
-    after the folder: `NAME` traced, `NAME-off` not.
+    after the folder: `NAME` traced, `NAME-off` not, `NAME-workers` with worker processes.
     """
     return (
-        *_ours(OURS, sys.executable, version("switchgear")),
+        *_ours(OURS, _HERE.parent, sys.executable, version("switchgear")),
         *(
             candidate
-            for folder in checkouts
+            for folder in map(Path.resolve, checkouts)
             for candidate in _ours(
-                folder.resolve().name, str(folder.resolve() / ".venv/bin/python"), "another clone"
+                folder.name, folder, str(folder / ".venv/bin/python"), "another clone"
             )
         ),
         Candidate(
@@ -75,7 +77,7 @@ def all_candidates(checkouts: Sequence[Path] = ()) -> Sequence[Candidate]:
     )
 
 
-def _ours(name: str, python: str, told: str) -> Sequence[Candidate]:
+def _ours(name: str, folder: Path, python: str, told: str) -> Sequence[Candidate]:
     traced = Candidate(
         name=name,
         version=f"{told}, every request traced, two spans each, to a local collector",
@@ -91,7 +93,19 @@ def _ours(name: str, python: str, told: str) -> Sequence[Candidate]:
         launch=partial(_switchgear, python),
         is_ours=True,
     )
-    return traced, off
+    workers = Candidate(
+        name=f"{name}-workers",
+        version=f"{told}, traced, {_WORKERS} workers" if _has_workers(folder) else "",
+        how="a version with --workers",
+        launch=partial(_workers, python),
+        is_ours=True,
+        is_alone=True,
+    )
+    return traced, off, workers
+
+
+def _has_workers(folder: Path) -> bool:
+    return '"--workers"' in (folder / "switchgear/cli_run.py").read_text()
 
 
 def _switchgear(python: str, site: Site) -> Launch:
@@ -120,11 +134,12 @@ def _switchgear(python: str, site: Site) -> Launch:
 def _traced(python: str, site: Site) -> Launch:
     launch = _switchgear(python, site)
     collector = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{site.upstream_port}"}
-    return Launch(
-        command=launch.command,
-        environ={**launch.environ, **collector},
-        admin_port=launch.admin_port,
-    )
+    return replace(launch, environ={**launch.environ, **collector})
+
+
+def _workers(python: str, site: Site) -> Launch:
+    launch = _traced(python, site)
+    return replace(launch, command=[*launch.command, "--workers", str(_WORKERS)])
 
 
 def _bare(site: Site) -> Launch:

@@ -91,6 +91,10 @@ def _span(record: Record, name: str) -> _Rounds:
     return [None if one is None else one / 2 for one in more]
 
 
+def _worker(record: Record, name: str) -> _Rounds:
+    return record.rounds("idle.part_mb", f"{name}-workers")
+
+
 def _is(metric: str, record: Record, name: str) -> _Rounds:
     return record.rounds(metric, name)
 
@@ -186,6 +190,13 @@ GOALS: Sequence[Goal] = (
         wished=52.0,
         unit="MB",
         of=partial(_is, "idle.rss_mb"),
+    ),
+    Goal(
+        text="idle memory, data plane alone (a worker)",
+        most=50.0,
+        wished=44.0,
+        unit="MB",
+        of=_worker,
     ),
     Goal(
         text="memory after load, to the same process idle",

@@ -39,6 +39,7 @@ class Candidate:
     headers: lines that each request to it needs beside the usual ones.
     translates: whether it is set up for upstreams of other formats too.
     is_ours: whether it is Switchgear. is_heavy: it gets fewer requests where they are counted.
+    is_alone: it is only started, and loaded, on its own: for its memory.
     """
 
     name: str
@@ -49,3 +50,4 @@ class Candidate:
     translates: bool = False
     is_ours: bool = False
     is_heavy: bool = False
+    is_alone: bool = False

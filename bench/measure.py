@@ -45,6 +45,7 @@ class Bench:
         """Prepare; nothing is started."""
         self._plan = plan
         self._candidates = candidates
+        self._together = [one for one in candidates if not one.is_alone]
         self._record = record
         self._tell = tell
         self._save = save
@@ -86,7 +87,7 @@ class Bench:
     def _starts(self, stage: Stage, number: int) -> None:
         for candidate in _rotated(self._candidates, number):
             figures: dict[str, float | None] = dict.fromkeys(
-                ("start.s", "start.cpu_s", "idle.rss_mb", "idle.pss_mb")
+                ("start.s", "start.cpu_s", "idle.rss_mb", "idle.pss_mb", "idle.part_mb")
             )
             try:
                 with stage.running(candidate) as one:
@@ -105,7 +106,7 @@ class Bench:
             load, many = self._plan.load // part, self._plan.many // part
             streams = plans.streams_at_once(routes.LENGTHS[0], max(1, many))
             figures: dict[str, float | None] = dict.fromkeys(
-                ("fresh.rss_mb", "loaded.rss_mb", "loaded.pss_mb")
+                ("fresh.rss_mb", "loaded.rss_mb", "loaded.pss_mb", "loaded.part_mb")
             )
             try:
                 with stage.running(candidate) as one:
@@ -129,7 +130,7 @@ class Bench:
             return
         with ExitStack() as stack:
             turns: list[tuple[Scenario, Running]] = []
-            for candidate in (candidate for candidate in self._candidates if candidate.is_ours):
+            for candidate in (one for one in self._together if one.is_ours):
                 for count in plan.routes:
                     self._tell(f"starting {candidate.name} with {count:,} routes")
                     scenario = replace(UNARY, key=f"routes.{count}")
@@ -194,7 +195,7 @@ class Bench:
             return
         scenario = replace(UNARY, key="instructions", connections=8)
         count = self._plan.counted
-        for candidate in self._candidates:
+        for candidate in self._together:
             if not (candidate.is_ours or candidate.name == BARE):
                 continue
             self._tell(f"counting instructions of {candidate.name}")
@@ -223,7 +224,7 @@ class Bench:
 
     def _start_all(self, stage: Stage, stack: ExitStack) -> Mapping[Candidate, Running]:
         running = {}
-        for candidate in self._candidates:
+        for candidate in self._together:
             self._tell(f"starting {candidate.name}")
             try:
                 running[candidate] = stack.enter_context(stage.running(candidate))

@@ -121,6 +121,11 @@ class Process:
         total = sum(resident for resident, _ in figures)
         return total, sum(shares) if len(shares) == len(figures) else None
 
+    def largest_child_mb(self) -> float | None:
+        """Megabytes that are resident of the largest of its children; None if it has none."""
+        children = [pid for pid in self._tree() if pid != self.pid]
+        return max((_memory_mb(pid)[0] for pid in children), default=None)
+
     def last_words(self) -> str:
         """Return the end of what it wrote, for an error message."""
         return self.log.read_text(errors="replace")[-2000:]

@@ -42,7 +42,8 @@ class Run:
     @property
     def rivals(self) -> Sequence[str]:
         """Everyone that is not Switchgear."""
-        switchgears = {*self.ours, *(f"{name}-off" for name in self.ours), OURS, f"{OURS}-off"}
+        ours = {OURS, *self.ours}
+        switchgears = ours | {f"{name}-{kind}" for name in ours for kind in ("off", "workers")}
         return [name for name in self.versions if name not in switchgears]
 
     def rounds(self, metric: str, name: str) -> Sequence[float | None]:

@@ -61,11 +61,15 @@ class Running:
         return 0.0 if self.process is None else self.process.cpu_s()
 
     def memory(self, key: str) -> Mapping[str, float | None]:
-        """Tell its memory now, under names that begin with `key`; not asked of the upstream."""
+        """Tell its memory now, under names that begin with `key`; not asked of the upstream.
+
+        part_mb: what its largest child holds, None if it has none.
+        """
         if self.process is None:
             return {}
         rss_mb, pss_mb = self.process.memory_mb()
-        return {f"{key}.rss_mb": rss_mb, f"{key}.pss_mb": pss_mb}
+        part_mb = self.process.largest_child_mb()
+        return {f"{key}.rss_mb": rss_mb, f"{key}.pss_mb": pss_mb, f"{key}.part_mb": part_mb}
 
     def spans(self) -> Mapping[str, int] | None:
         """Tell what became of all spans so far; None for who exports none."""
@@ -73,7 +77,7 @@ class Running:
             return None
         url = f"http://127.0.0.1:{self.admin_port}/status"
         with urllib.request.urlopen(url, timeout=10) as answer:
-            told = json.load(answer)["telemetry"].get("spans")
+            told = json.load(answer).get("telemetry", {}).get("spans")
         return None if told is None else {name: int(count) for name, count in told.items()}
 
     def await_spans(self) -> None:

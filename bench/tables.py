@@ -158,6 +158,7 @@ def _memory(run: Run) -> Iterator[str]:
             "start.cpu_s": "CPU until then, s",
             "idle.rss_mb": "idle RSS, MB",
             "idle.pss_mb": "idle PSS, MB",
+            "idle.part_mb": "its largest child, MB",
         }
         yield from _by_candidate(run, columns, compared=["start.s", "idle.rss_mb"])
     if run.has("loaded.rss_mb"):
@@ -170,6 +171,7 @@ def _memory(run: Run) -> Iterator[str]:
             "fresh.rss_mb": "before, RSS, MB",
             "loaded.rss_mb": "after, RSS, MB",
             "loaded.pss_mb": "after, PSS, MB",
+            "loaded.part_mb": "its largest child, MB",
         }
         yield from _by_candidate(run, columns, compared=["loaded.rss_mb"])
 

@@ -72,12 +72,12 @@ def test_translation_is_held_against_pass_through_of_the_same_round() -> None:
 
 
 def test_latency_is_what_is_added_to_the_direct_way() -> None:
-    p50 = {DIRECT: [0.1], OURS: [0.4], BARE: [0.5]}
+    p50 = {DIRECT: [0.25], OURS: [0.75], BARE: [1.25]}
     record = a_record({"open.50.p50_ms": p50})
 
     verdict = the_verdict(record, "latency added at 50 requests a second, to bare")
 
-    assert ("0.75 (0.75 to 0.75)", "pass, wish too") == (verdict.was, verdict.verdict)
+    assert ("0.50 (0.50 to 0.50)", "pass, wish too") == (verdict.was, verdict.verdict)
 
 
 def test_what_was_not_measured_is_not_judged() -> None:
