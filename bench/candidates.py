@@ -65,6 +65,7 @@ def all_candidates(checkouts: Sequence[Path] = ()) -> Sequence[Candidate]:
             how="make bench-peers, which needs node and npm",
             launch=peers.portkey,
             headers=peers.portkey_headers,
+            is_heavy=True,
         ),
         Candidate(
             name="litellm",
@@ -120,6 +121,8 @@ def _switchgear(python: str, site: Site) -> Launch:
             *("--listen", f"127.0.0.1:{site.port}", "--admin", f"127.0.0.1:{admin_port}"),
             # Bounds above what the sweep over connections asks for; the defaults are lower.
             *("--max-connections", "4096", "--max-in-flight", "4096", "--trace-flush", "0s"),
+            # A full read of many manifests, should one come, is no part of a request.
+            *(("--resync", "10m") if site.more_routes else ()),
         ],
         environ={
             "BENCH_KEY": KEY,
@@ -128,6 +131,7 @@ def _switchgear(python: str, site: Site) -> Launch:
             "AWS_EC2_METADATA_DISABLED": "true",
         },
         admin_port=admin_port,
+        manifests=folder,
     )
 
 

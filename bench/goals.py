@@ -208,4 +208,19 @@ GOALS: Sequence[Goal] = (
         most=1.05,
         of=partial(_among, "routes.10000.cpu_us", "routes.10.cpu_us"),
     ),
+    *(
+        Goal(
+            text=f"a new route beside {count:,} is live",
+            most=most,
+            unit="s",
+            of=partial(_is, f"routes.{count}.live_s"),
+        )
+        for count, most in ((100, 0.1), (10_000, 1.0))
+    ),
+    Goal(
+        text="the slowest answer meanwhile, with 10,000",
+        most=20.0,
+        unit="ms",
+        of=partial(_is, "routes.10000.stall_ms"),
+    ),
 )

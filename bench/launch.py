@@ -24,11 +24,15 @@ class Site:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
-    """How it is started. admin_port: where Switchgear tells of its spans, 0 for others."""
+    """How it is started.
+
+    admin_port: where Switchgear tells of its spans, 0 for others. manifests: where it reads them.
+    """
 
     command: Sequence[str]
     environ: Mapping[str, str] = field(default_factory=dict)
     admin_port: int = 0
+    manifests: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

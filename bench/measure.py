@@ -124,13 +124,13 @@ class Bench:
             self._put(candidate.name, figures)
 
     def _routes(self, stage: Stage, meter: Meter) -> None:
-        """Run each Switchgear with more and more routes, all at once, and measure them in turn."""
+        """Run Switchgear with more and more routes, all at once, and measure them in turn."""
         plan = self._plan
         if "routes" not in plan.scenarios or self._is_done("routes", plan.growth_rounds):
             return
         with ExitStack() as stack:
             turns: list[tuple[Scenario, Running]] = []
-            for candidate in (one for one in self._together if one.is_ours):
+            for candidate in (one for one in self._together if one.is_ours and one.translates):
                 for count in plan.routes:
                     self._tell(f"starting {candidate.name} with {count:,} routes")
                     scenario = replace(UNARY, key=f"routes.{count}")
@@ -141,11 +141,13 @@ class Bench:
                         continue
                     if meter.is_warm(one, scenario, plan.warm_s):
                         turns.append((scenario, one))
+            time.sleep(plan.settle_s)
             for number in self._rounds("routes", plan.growth_rounds):
                 for scenario, one in _rotated(turns, number):
                     meter.measure(one, scenario)
                     self._put(one.name, {f"{scenario.key}.start_s": one.start_s})
                     self._put(one.name, one.memory(scenario.key))
+                    meter.measure_change(one, scenario.key, f"new-{number}")
 
     def _all_at_once(self, stage: Stage, meter: Meter, direct: Running) -> None:
         plan = self._plan
@@ -173,7 +175,11 @@ class Bench:
                     for one in _rotated([direct, *every], number):
                         meter.measure_open(one, rate)
             # What can translate is measured without translation again, within the same rounds.
-            able = [running[candidate] for candidate in running if candidate.translates]
+            able = [
+                one
+                for candidate, one in running.items()
+                if candidate.translates and (candidate.is_ours or plan.all_translate)
+            ]
             if able and "translated" in counts and not self._is_done("translated", plan.rounds):
                 names = ("openai", *routes.TRANSLATED)
                 formats = [(one, able) for name in names for one in plans.formats(plan, name)]

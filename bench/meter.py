@@ -5,10 +5,13 @@ A run with a request that was not answered well gives no figure, and is named.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import canned
+import routes
 from native import BenchError, Generator, Load
 from plans import UNARY, Plan, Scenario
 from record import Record
@@ -19,6 +22,8 @@ _OPEN_CONNECTIONS = 256
 _FIRST_COUNT = 8
 _FEW = 500
 _SPARE = 1.1
+_CHANGE_RATE = 200.0
+_CHANGE_S = 2.0
 
 
 class Meter:
@@ -28,6 +33,9 @@ class Meter:
         """Prepare."""
         self._plan = plan
         self._generator = generator
+        # One that runs beside the other needs a folder of its own for its request.
+        self._probes = replace(generator, folder=generator.folder / "probes")
+        self._probes.folder.mkdir(exist_ok=True)
         self._record = record
         self._rates: dict[tuple[str, str], float] = {}
 
@@ -107,6 +115,29 @@ class Meter:
                 figures |= {"p50_ms": load.p50_ms, "p99_ms": load.p99_ms, "max_ms": load.max_ms}
                 if one.process is not None:
                     figures["cpu_us"] = cpu_us
+        self._put(one, key, figures)
+
+    def measure_change(self, one: Running, key: str, name: str) -> None:
+        """Add a route under a steady load, and tell when it is live, and the slowest answer."""
+        assert one.manifests is not None
+        figures: dict[str, float | None] = dict.fromkeys(("live_s", "stall_ms"))
+        scenario = replace(UNARY, key=f"{key}.change", connections=_OPEN_CONNECTIONS)
+        asked = replace(UNARY, model=name, connections=1)
+        count = max(_FIRST_COUNT, int(_CHANGE_RATE * _CHANGE_S))
+        with ThreadPoolExecutor(1) as thread:
+            load = thread.submit(self.loaded, one, scenario, count=count, rate=_CHANGE_RATE)
+            time.sleep(_CHANGE_S / 4)
+            began_s = time.perf_counter()
+            routes.add(one.manifests, name)
+            until_s = began_s + self._plan.limit_s
+            while time.perf_counter() < until_s and figures["live_s"] is None:
+                probe = self._probes.run(one.port, one.request(asked), count=1, connections=1)
+                if not probe.failed:
+                    figures["live_s"] = time.perf_counter() - began_s
+            if (found := load.result()) is not None:
+                figures["stall_ms"] = found[0].max_ms
+        if figures["live_s"] is None:
+            self._record.fail(one.name, f"{key}: a new route did not come to life")
         self._put(one, key, figures)
 
     def _put(self, one: Running, key: str, figures: Mapping[str, float | None]) -> None:

@@ -30,6 +30,13 @@ def write(folder: Path, upstream_port: int, *, more_routes: int = 0) -> None:
         (folder / f"unused-{at}.yaml").write_text("---\n".join(routes))
 
 
+def add(folder: Path, name: str) -> None:
+    """Write one more route, `name`, as an editor does: whole, and then under its name."""
+    written = folder / f".{name}"
+    written.write_text(_route(name, "openai", name))
+    written.rename(folder / f"{name}.yaml")
+
+
 def _documents(port: int) -> Iterator[str]:
     for name, kind in _TYPES.items():
         spec = {

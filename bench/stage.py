@@ -35,7 +35,7 @@ class Running:
     """A candidate that answers.
 
     process: None for the upstream itself, whose CPU is not counted. admin_port: where it tells of
-    its spans, 0 for nowhere. start_s: from its start to its first answer; start_cpu_s: of that
+    its spans, 0 for nowhere. manifests: where it reads them, None if it has none. start_s: from its start to its first answer; start_cpu_s: of that
     time.
     """
 
@@ -44,6 +44,7 @@ class Running:
     headers: Mapping[str, str]
     process: Process | None
     admin_port: int = 0
+    manifests: Path | None = None
     start_s: float = 0.0
     start_cpu_s: float = 0.0
 
@@ -72,12 +73,15 @@ class Running:
         return {f"{key}.rss_mb": rss_mb, f"{key}.pss_mb": pss_mb, f"{key}.part_mb": part_mb}
 
     def spans(self) -> Mapping[str, int] | None:
-        """Tell what became of all spans so far; None for who exports none."""
+        """Tell what became of all spans so far; None for who exports none, or does not say."""
         if not self.admin_port:
             return None
         url = f"http://127.0.0.1:{self.admin_port}/status"
-        with urllib.request.urlopen(url, timeout=10) as answer:
-            told = json.load(answer).get("telemetry", {}).get("spans")
+        try:
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                told = json.load(answer).get("telemetry", {}).get("spans")
+        except OSError:
+            return None
         return None if told is None else {name: int(count) for name, count in told.items()}
 
     def await_spans(self) -> None:
@@ -114,10 +118,12 @@ class Stage:
 
     @contextmanager
     def running(
-        self, candidate: Candidate, *, more_routes: int = 0, under: Sequence[str] = ()
+        self, candidate: Candidate, *, more_routes: int | None = None, under: Sequence[str] = ()
     ) -> Iterator[Running]:
-        """Run a candidate in a folder of its own; under: words before its command.
+        """Run a candidate in a folder of its own.
 
+        more_routes: beside those that are called; it is not asked for its spans then, since its
+        status tells of each route. under: words before its command.
         Raises BenchError.
         """
         words = "".join(letter if letter.isalnum() else "-" for letter in candidate.name)
@@ -127,7 +133,7 @@ class Stage:
             port=free_port(),
             upstream_port=self.upstream_port,
             folder=folder,
-            more_routes=more_routes,
+            more_routes=more_routes or 0,
         )
         launch = candidate.launch(site)
         headers = candidate.headers(site)
@@ -146,7 +152,8 @@ class Stage:
                 port=site.port,
                 headers=headers,
                 process=process,
-                admin_port=launch.admin_port,
+                admin_port=0 if more_routes is not None else launch.admin_port,
+                manifests=launch.manifests,
                 start_s=at_s - process.started_s,
                 start_cpu_s=process.cpu_s(),
             )

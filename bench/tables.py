@@ -165,7 +165,7 @@ def _memory(run: Run) -> Iterator[str]:
         yield "## Memory after load"
         yield ""
         yield f"A new process; then {run.plan.load:,} requests of 2 KB, {run.plan.load // 50:,} of 200 KB,"
-        yield f"and {run.plan.many:,} streams at once. LiteLLM gets a twentieth of each."
+        yield f"and {run.plan.many:,} streams at once. Portkey and LiteLLM get a twentieth of each."
         yield ""
         columns = {
             "fresh.rss_mb": "before, RSS, MB",
@@ -187,6 +187,8 @@ def _growth(run: Run) -> Iterator[str]:
         ("CPU for a request by routes, us", "routes.{}.cpu_us", plan.routes),
         ("time to the first answer by routes, s", "routes.{}.start_s", plan.routes),
         ("RSS by routes, MB", "routes.{}.rss_mb", plan.routes),
+        ("time until a new route is live by routes, s", "routes.{}.live_s", plan.routes),
+        ("slowest answer meanwhile, ms", "routes.{}.stall_ms", plan.routes),
     )
     if not run.has(*(metric.format(step) for _, metric, steps in sweeps for step in steps)):
         return
