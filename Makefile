@@ -44,13 +44,13 @@ format: $(VENV)/.dev ## Format, and mend what lint can mend
 golden: $(VENV)/.dev ## Write the golden files anew; read the diff as if someone else wrote it
 	SWITCHGEAR_GOLDEN=write $(BIN)/pytest -q $(PYTEST_ARGS) -k golden
 
-bench: $(VENV)/.dev ## Measure beside a bare proxy and the peers that are installed, in two minutes
+bench: $(VENV)/.dev ## Measure beside a bare proxy and the peers that are installed, in a few minutes
 	$(BIN)/python bench/compare.py $(BENCH_ARGS)
 
 bench-full: $(VENV)/.dev ## The same in nine rounds, with sweeps; writes bench/RESULTS.md
 	$(BIN)/python bench/compare.py --plan full $(BENCH_ARGS)
 
-bench-peers: $(VENV)/bin/uv ## Install peers to be measured into bench/.peers
+bench-peers: $(VENV)/bin/uv ## Install Envoy, Portkey and LiteLLM into bench/.peers, to be measured
 	$(BIN)/python bench/peers.py --uv $(UV)
 
 bench-footprint: $(VENV)/.dev ## Measure start-up and memory beside a bare aiohttp proxy

@@ -1,7 +1,8 @@
 """Measure what Switchgear costs beside a bare aiohttp proxy, nginx, Envoy, Portkey and LiteLLM.
 
-    python bench/compare.py                  # make bench: under two minutes without heavy peers
+    python bench/compare.py                  # make bench: two minutes without heavy peers
     python bench/compare.py --plan full      # make bench-full: what bench/RESULTS.md is made of
+    python bench/compare.py --only switchgear,bare --scenario unary --rounds 5
 
 Everything runs on loopback, bounded in count and time, before a fake upstream; only processes that
 were started here are ended, by their id. Peers that are not installed are left out and named: `make
@@ -87,6 +88,9 @@ def main() -> int:
     except BenchError as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        _tell("broken off; what was complete is kept, and --resume goes on with it")
+        return 130
     save()
     print(brief(run))
     _tell(f"written to {folder / 'RESULTS.md'} and results.json beside it")

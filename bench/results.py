@@ -94,6 +94,8 @@ def _plots(names: Sequence[str]) -> Iterator[str]:
 
 
 def _losses(run: Run) -> Iterator[str]:
+    if not run.has(*_COMPARED):
+        return
     yield "## Where others take less"
     yield ""
     found = losses(run)

@@ -140,7 +140,7 @@ class Stage:
         with Process(
             [*under, *launch.command],
             log=folder / "log",
-            environ={**_clean_environ(), **launch.environ},
+            environ={**clean_environ(), **launch.environ},
             cpus=self.cpus,
         ) as process:
             request = chat_request(UNARY.body_bytes, headers=headers)
@@ -176,7 +176,7 @@ def pinned() -> Iterator[frozenset[int]]:
         os.sched_setaffinity(0, cpus)
 
 
-def _clean_environ() -> Mapping[str, str]:
+def clean_environ() -> Mapping[str, str]:
     """Give our environment without what would set a candidate up, or send it through a proxy."""
     return {
         name: value

@@ -181,7 +181,7 @@ def _growth(run: Run) -> Iterator[str]:
     sweeps = (
         ("CPU for a request by connections, us", "connections.{}.cpu_us", plan.connections),
         ("p50 by connections, ms", "connections.{}.p50_ms", plan.connections),
-        ("RSS after these, MB", "connections.{}.rss_mb", plan.connections),
+        ("RSS after these, once, MB", "connections.{}.rss_mb", plan.connections),
         ("CPU for a request by bytes of its body, us", "body.{}.cpu_us", plan.bodies),
         ("CPU for an event by events of a burst, us", "length.{}.event_us", plan.lengths),
         ("CPU for a request by routes, us", "routes.{}.cpu_us", plan.routes),

@@ -64,7 +64,7 @@ def test_everything_is_measured_and_no_process_is_left(tmp_path: Path) -> None:
     ):
         assert both == set(series[metric]) - {"direct"}, metric
         assert all(series[metric][name][0] > 0 for name in both), metric
-    for metric in ("ollama.spaced.event_us", "bedrock.unary.cpu_us", "routes.100.start_s"):
+    for metric in ("ollama.spaced.event_us", "bedrock.unary.cpu_us", "routes.100.live_s"):
         assert series[metric]["switchgear"][0] > 0, metric
     assert [[24.0]] * 3 == [series["burst.events"][name] for name in ("direct", *both)]
 

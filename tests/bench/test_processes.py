@@ -44,9 +44,12 @@ def test_a_child_is_counted_and_ended(tmp_path: Path) -> None:
         child = int(log.read_text().split()[0])
         cpu_s = process.cpu_s()
         resident_mb, _ = process.memory_mb()
+        largest_mb = process.largest_child_mb()
 
     assert cpu_s >= 0.2
     assert resident_mb > 10
+    assert largest_mb is not None
+    assert 0 < largest_mb < resident_mb
     # The test's time limit is what fails here.
     while not is_over(child):
         os.sched_yield()
