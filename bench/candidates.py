@@ -93,6 +93,7 @@ def _ours(name: str, folder: Path, python: str, told: str) -> Sequence[Candidate
         how="make bench",
         launch=partial(_switchgear, python),
         is_ours=True,
+        is_variant=True,
     )
     workers = Candidate(
         name=f"{name}-workers",
@@ -100,6 +101,7 @@ def _ours(name: str, folder: Path, python: str, told: str) -> Sequence[Candidate
         how="a version with --workers",
         launch=partial(_workers, python),
         is_ours=True,
+        is_variant=True,
         is_alone=True,
     )
     return traced, off, workers

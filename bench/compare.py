@@ -62,12 +62,13 @@ def main() -> int:
     run = Run(
         plan=plan,
         versions={candidate.name: candidate.version for candidate in candidates},
-        ours=[one.name for one in candidates if one.is_ours and one.translates],
+        ours=[one.name for one in candidates if one.is_ours and not one.is_variant],
         absent=absent,
         about=_about(before, 0.0),
         record=Record(),
     )
-    folder = args.out or (_HERE if args.plan == "full" and not args.scenario else _OUT)
+    is_whole = args.plan == "full" and not (args.scenario or args.only or args.without)
+    folder = args.out or (_HERE if is_whole else _OUT)
     folder.mkdir(parents=True, exist_ok=True)
     if args.resume:
         run = _resumed(run, folder / "results.json")
@@ -81,9 +82,13 @@ def main() -> int:
         (folder / "RESULTS.md").write_text(markdown(so_far, list(plots)))
         (folder / "results.json").write_text(document(so_far))
 
+    def tell(line: str) -> None:
+        minutes, seconds = divmod(int(time.monotonic() - began_s), 60)
+        _tell(f"{minutes:3}:{seconds:02} {line}")
+
     try:
         with tempfile.TemporaryDirectory(prefix="switchgear-bench-") as work:
-            bench = Bench(plan, candidates, run.record, tell=_tell, save=save)
+            bench = Bench(plan, candidates, run.record, tell=tell, save=save)
             bench.run(programs, Path(work))
     except BenchError as error:
         print(error, file=sys.stderr)
@@ -210,7 +215,7 @@ def _arguments() -> argparse.Namespace:
         "--out",
         type=Path,
         metavar="DIR",
-        help="where RESULTS.md and results.json go (bench/ for the full plan, else bench/out/)",
+        help="where RESULTS.md and results.json go (bench/ for the full plan of everyone, else bench/out/)",
     )
     parser.add_argument(
         "--resume", action="store_true", help="go on after the last complete round of the same run"

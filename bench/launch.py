@@ -42,7 +42,8 @@ class Candidate:
     version: empty if it is not installed; `how` tells how to install it then.
     headers: lines that each request to it needs beside the usual ones.
     translates: whether it is set up for upstreams of other formats too.
-    is_ours: whether it is Switchgear. is_heavy: it gets fewer requests where they are counted.
+    is_ours: whether it is Switchgear. is_variant: whether another candidate is the same, but for
+    one setting. is_heavy: it gets fewer requests where they are counted.
     is_alone: it is only started, and loaded, on its own: for its memory.
     """
 
@@ -53,5 +54,6 @@ class Candidate:
     headers: Callable[[Site], Mapping[str, str]] = lambda _: {}
     translates: bool = False
     is_ours: bool = False
+    is_variant: bool = False
     is_heavy: bool = False
     is_alone: bool = False

@@ -130,7 +130,7 @@ class Bench:
             return
         with ExitStack() as stack:
             turns: list[tuple[Scenario, Running]] = []
-            for candidate in (one for one in self._together if one.is_ours and one.translates):
+            for candidate in (one for one in self._together if one.is_ours and not one.is_variant):
                 for count in plan.routes:
                     self._tell(f"starting {candidate.name} with {count:,} routes")
                     scenario = replace(UNARY, key=f"routes.{count}")
@@ -186,10 +186,12 @@ class Bench:
                 turns = self._warm(meter, formats, plan.warm_s / 2)
                 for number in self._rounds("translated", plan.rounds):
                     _measure(meter, turns, number)
+            # Whether it traces or not, Switchgear grows alike: once is enough.
+            grown = [one for candidate, one in running.items() if not candidate.is_variant]
             for name, scenarios in sweeps.items():
                 if self._is_done(name, plan.growth_rounds):
                     continue
-                turns = self._warm(meter, [(one, every) for one in scenarios], plan.seconds / 2)
+                turns = self._warm(meter, [(one, grown) for one in scenarios], plan.seconds / 2)
                 for number in self._rounds(name, plan.growth_rounds):
                     _measure(meter, turns, number)
 

@@ -103,6 +103,7 @@ FULL = Plan(
     warm_s=2.0,
     open_s=1.5,
     settle_s=0.5,
+    limit_s=120.0,
 )
 
 TINY = Plan(
