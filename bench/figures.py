@@ -81,6 +81,7 @@ def shown_spread(rounds: Sequence[float | None]) -> str:
     return f"{shown(found.median)} ({shown(found.low)} to {shown(found.high)})"
 
 
-def shown_share(value: float) -> str:
-    """Write a ratio: small ones as one part of many, `1/72`."""
-    return f"1/{1 / value:.3g}" if 0 < value < _SMALL else shown(value)
+def shown_share(value: float, *, like: float | None = None) -> str:
+    """Write a ratio: small ones as one part of many, `1/72`; like: decides for all of a row."""
+    small = 0 < (value if like is None else like) < _SMALL and value > 0
+    return f"1/{1 / value:.3g}" if small else shown(value)

@@ -54,7 +54,7 @@ def judge(record: Record, name: str) -> Sequence[Verdict]:
         kept = "pass" if found.median <= goal.most else "miss"
         if goal.wished is not None and found.median <= goal.wished:
             kept = "pass, wish too"
-        write = shown if goal.unit else shown_share
+        write = shown if goal.unit else partial(shown_share, like=min(goal.most, found.median))
         unit = f" {goal.unit}" if goal.unit else ""
         verdicts.append(
             Verdict(

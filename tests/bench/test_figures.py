@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from figures import Spread, differences, ratios, shown, shown_spread, spread
+from figures import Spread, differences, ratios, shown, shown_share, shown_spread, spread
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -79,3 +79,12 @@ def test_a_spread_is_shown_with_its_bounds_if_there_is_more_than_one_round() -> 
     assert "2.00 (1.00 to 3.00)" == shown_spread([1.0, 2.0, 3.0])
     assert "2.00" == shown_spread([2.0])
     assert "-" == shown_spread([None])
+
+
+def test_small_ratios_are_parts_of_one_and_a_row_of_them_looks_alike() -> None:
+    assert ("1/80", "0.80", "3.00") == (
+        shown_share(1 / 80),
+        shown_share(0.8),
+        shown_share(3.0),
+    )
+    assert ("0.10", "1/1.25") == (shown_share(0.1, like=0.8), shown_share(0.8, like=0.1))
