@@ -123,8 +123,7 @@ def _switchgear(python: str, site: Site) -> Launch:
             *("--listen", f"127.0.0.1:{site.port}", "--admin", f"127.0.0.1:{admin_port}"),
             # Bounds above what the sweep over connections asks for; the defaults are lower.
             *("--max-connections", "4096", "--max-in-flight", "4096", "--trace-flush", "0s"),
-            # A full read of many manifests, should one come, is no part of a request.
-            *(("--resync", "10m") if site.more_routes else ()),
+            *(() if site.rereads else ("--resync", "10m")),
         ],
         environ={
             "BENCH_KEY": KEY,

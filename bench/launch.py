@@ -13,13 +13,15 @@ KEY = "bench-key"
 class Site:
     """Where a candidate is to run: its port, the upstream's, and a folder of its own.
 
-    more_routes: routes that nobody calls, beside those that are called.
+    more_routes: routes that nobody calls, beside those that are called. rereads: whether manifests
+    are read anew from time to time though nothing has changed, as by default.
     """
 
     port: int
     upstream_port: int
     folder: Path
     more_routes: int = 0
+    rereads: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

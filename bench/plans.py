@@ -54,7 +54,7 @@ class Plan:
     in an open loop. settle_s: between a first answer and the look at the memory. all_translate:
     whether peers that can are measured with other formats too. limit_s: the longest run. events: of text in each stream, one of routes.LENGTHS. load: requests before the
     second look at memory; many: streams at once before it. counted: requests whose instructions
-    are counted. connections, bodies (bytes), lengths (events), routes: the steps of the sweeps.
+    are counted; flushed_s: until their spans have left. connections, bodies (bytes), lengths (events), routes: the steps of the sweeps.
     """
 
     name: str
@@ -73,6 +73,7 @@ class Plan:
     load: int = 100_000
     many: int = 1000
     counted: int = 300
+    flushed_s: float = 4.0
     connections: Sequence[int] = (1, 10, 100, 1000)
     bodies: Sequence[int] = (1_000, 10_000, 100_000, 1_000_000, 10_000_000)
     lengths: Sequence[int] = (20, 200, 2000)
@@ -119,6 +120,7 @@ TINY = Plan(
     load=50,
     many=10,
     counted=3,
+    flushed_s=0.0,
     connections=(1, 10),
     bodies=(1_000, 1_000_000),
     lengths=(20,),

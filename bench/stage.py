@@ -123,7 +123,8 @@ class Stage:
         """Run a candidate in a folder of its own.
 
         more_routes: beside those that are called; it is not asked for its spans then, since its
-        status tells of each route. under: words before its command.
+        status tells of each route. under: words before its command. With either, manifests are not
+        read anew unless they change: that would count as part of some request.
         Raises BenchError.
         """
         words = "".join(letter if letter.isalnum() else "-" for letter in candidate.name)
@@ -134,6 +135,7 @@ class Stage:
             upstream_port=self.upstream_port,
             folder=folder,
             more_routes=more_routes or 0,
+            rereads=more_routes is None and not under,
         )
         launch = candidate.launch(site)
         headers = candidate.headers(site)
