@@ -11,10 +11,10 @@ INSTALL_SELF = $(UV) pip install --quiet --python $(BIN)/python --no-deps \
 PYTEST_ARGS ?= -n 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run story test check format lint types imports bench bench-reload golden lock clean
+.PHONY: help run story test check format lint types imports bench bench-full bench-peers bench-footprint bench-reload golden lock clean
 
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
 
 run: $(VENV)/.demo ## Set up, then run the demo: two real model servers behind the sidecar
 	@$(BIN)/switchgear demo
@@ -44,7 +44,16 @@ format: $(VENV)/.dev ## Format, and mend what lint can mend
 golden: $(VENV)/.dev ## Write the golden files anew; read the diff as if someone else wrote it
 	SWITCHGEAR_GOLDEN=write $(BIN)/pytest -q $(PYTEST_ARGS) -k golden
 
-bench: $(VENV)/.dev ## Measure, and print start-up and memory beside a bare aiohttp proxy
+bench: $(VENV)/.dev ## Measure beside a bare proxy and the peers that are installed, in a few minutes
+	$(BIN)/python bench/compare.py $(BENCH_ARGS)
+
+bench-full: $(VENV)/.dev ## The same in nine rounds, with sweeps; writes bench/RESULTS.md
+	$(BIN)/python bench/compare.py --plan full $(BENCH_ARGS)
+
+bench-peers: $(VENV)/bin/uv ## Install Envoy, Portkey and LiteLLM into bench/.peers, to be measured
+	$(BIN)/python bench/peers.py --uv $(UV)
+
+bench-footprint: $(VENV)/.dev ## Measure start-up and memory beside a bare aiohttp proxy
 	$(BIN)/python bench/footprint.py
 
 bench-reload: $(VENV)/.dev ## Measure how soon a change is live, and what stands still meanwhile

@@ -23,6 +23,13 @@ def describe() -> Mapping[str, str]:
     }
 
 
+def ticks() -> Mapping[str, int]:
+    """Tell how the CPUs' time was spent since the machine began, in the kernel's ticks."""
+    names = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
+    words = Path("/proc/stat").read_text().splitlines()[0].split()[1:]
+    return dict(zip(names, map(int, words), strict=False))
+
+
 def _cpu_model() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

@@ -1,4 +1,7 @@
-"""Processes that a benchmark starts, looks at, and ends again by their id."""
+"""Processes that a benchmark starts, looks at, and ends again by their id.
+
+What a process costs is always counted with its children: nginx works in one, others may.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,8 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -55,7 +59,7 @@ class Process:
     ) -> None:
         """Start it."""
         self.log = log
-        with log.open("wb") as output:
+        with log.open("wb") as output, _running_on(cpus):
             self.started_s = time.perf_counter()
             self._child = subprocess.Popen(
                 command,
@@ -64,8 +68,6 @@ class Process:
                 stderr=subprocess.STDOUT,
                 env=dict(environ),
             )
-        if cpus:
-            os.sched_setaffinity(self._child.pid, cpus)
 
     def __enter__(self) -> Self:
         """Give the running process."""
@@ -77,7 +79,8 @@ class Process:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Ask it to end, and after ten seconds make it."""
+        """Ask it to end, and after ten seconds make it, and what it has started."""
+        tree = self._tree()
         if self._child.poll() is None:
             self._child.send_signal(signal.SIGTERM)
         try:
@@ -85,39 +88,102 @@ class Process:
         except subprocess.TimeoutExpired:
             self._child.kill()
             self._child.wait()
+        for pid, began in tree.items():
+            # A number may have been given to another process since: its beginning tells.
+            if pid != self._child.pid and began == _began(pid):
+                os.kill(pid, signal.SIGKILL)
+
+    @property
+    def pid(self) -> int:
+        """Its id."""
+        return self._child.pid
 
     def is_alive(self) -> bool:
         """Tell whether it still runs."""
         return self._child.poll() is None
 
     def cpu_s(self) -> float:
-        """CPU seconds it has used, user and system, all threads; to the microsecond.
+        """CPU seconds it has used, user and system, all threads and children; to the microsecond.
 
-        The kernel's clock of the process rather than /proc/<pid>/stat, which counts in hundredths
-        of a second.
+        The kernel's clock of each process rather than /proc/<pid>/stat, which counts in hundredths
+        of a second. Children that have ended are left out.
         """
-        clock = ctypes.c_int()
-        fault = _LIBC.clock_getcpuclockid(self._child.pid, ctypes.byref(clock))
-        if fault:
-            raise OSError(fault, os.strerror(fault))
-        return time.clock_gettime(clock.value)
+        return sum(_cpu_s(pid) for pid in self._tree())
 
     def memory_mb(self) -> tuple[float, float | None]:
         """Megabytes (10^6 bytes) that are resident, and its proportional share, None if not told.
 
         The share counts pages that several processes map once in all: it is what one more
-        process costs.
+        process costs. Children are added.
         """
-        folder = Path("/proc") / str(self._child.pid)
-        try:
-            rollup = _fields(folder / "smaps_rollup")
-        except OSError:
-            return _fields(folder / "status")["VmRSS"], None
-        return rollup["Rss"], rollup["Pss"]
+        figures = [_memory_mb(pid) for pid in self._tree()]
+        shares = [share for _, share in figures if share is not None]
+        total = sum(resident for resident, _ in figures)
+        return total, sum(shares) if len(shares) == len(figures) else None
+
+    def largest_child_mb(self) -> float | None:
+        """Megabytes that are resident of the largest of its children; None if it has none."""
+        children = [pid for pid in self._tree() if pid != self.pid]
+        return max((_memory_mb(pid)[0] for pid in children), default=None)
 
     def last_words(self) -> str:
         """Return the end of what it wrote, for an error message."""
         return self.log.read_text(errors="replace")[-2000:]
+
+    def _tree(self) -> Mapping[int, str]:
+        """Give the process and its children, and theirs: id -> when it began."""
+        parents = {}
+        for folder in Path("/proc").iterdir():
+            if folder.name.isdigit() and (stat := _stat(int(folder.name))):
+                parents[int(folder.name)] = int(stat[1])
+        found = [self._child.pid]
+        for pid in found:
+            found += [child for child, parent in parents.items() if parent == pid]
+        return {pid: began for pid in found if (began := _began(pid))}
+
+
+@contextmanager
+def _running_on(cpus: frozenset[int] | None) -> Iterator[None]:
+    """Move to these CPUs for the block: what is started in it stays there, from its first moment."""
+    if not cpus:
+        yield
+        return
+    ours = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cpus)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, ours)
+
+
+def _stat(pid: int) -> Sequence[str]:
+    """Read the fields of /proc/<pid>/stat after the name; none if there is no such process."""
+    try:
+        return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ()
+
+
+def _began(pid: int) -> str:
+    """Tell when a process began, in the kernel's ticks; empty if it is gone."""
+    stat = _stat(pid)
+    return stat[19] if stat else ""
+
+
+def _cpu_s(pid: int) -> float:
+    clock = ctypes.c_int()
+    if _LIBC.clock_getcpuclockid(pid, ctypes.byref(clock)):
+        return 0.0  # it has ended since it was listed
+    return time.clock_gettime(clock.value)
+
+
+def _memory_mb(pid: int) -> tuple[float, float | None]:
+    folder = Path("/proc") / str(pid)
+    try:
+        rollup = _fields(folder / "smaps_rollup")
+    except OSError:
+        return _fields(folder / "status")["VmRSS"], None
+    return rollup["Rss"], rollup["Pss"]
 
 
 def _fields(path: Path) -> Mapping[str, float]:
