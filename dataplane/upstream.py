@@ -68,13 +68,18 @@ class HttpProvider:
         self._adapter = adapter
         self._splits = adapter if isinstance(adapter, SplitsEmbeddings) else None
         self._clock = clock
+        # By the models of the manifest, which are few.
+        self._capable: dict[str, frozenset[Feature]] = {}
         self.sender = Sender(
             config, transport, credentials, clock, failure=adapter.failure, signer=signer
         )
 
     def capabilities(self, model: str) -> frozenset[Feature]:
         """Tell what the upstream model can do."""
-        return self._adapter.capabilities(model)
+        known = self._capable.get(model)
+        if known is None:
+            known = self._capable[model] = self._adapter.capabilities(model)
+        return known
 
     async def list_models(self) -> Sequence[ModelInfo]:
         """List the upstream's models. Raises UpstreamFailed."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import assert_never
 from urllib.parse import quote, urlsplit
 
@@ -234,6 +235,7 @@ def region_of(provider: Provider) -> str:
     return provider.options.get("region") or (found["region"] if found else "")
 
 
+@lru_cache(maxsize=256)
 def _label(model: str) -> str:
     """Write a model's id as one label of the path; ARNs hold colons and slashes."""
     if not model or model in {".", ".."} or not model.isprintable():

@@ -16,6 +16,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import lru_cache
 
 from dataplane.wire.side_data import family
 
@@ -111,6 +112,7 @@ _NAME = re.compile(
 )
 
 
+@lru_cache(maxsize=256)
 def abilities(model: str) -> Abilities:
     """Tell what a model takes; see the module for names that are not known."""
     name = family(model)

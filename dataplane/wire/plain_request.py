@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from msgspec import UNSET
+from msgspec import UNSET, to_builtins
 
-from dataplane.codec import encode, matcher
+from dataplane.codec import matcher
 from dataplane.plain import PlainChat
 from dataplane.provider import Feature, Operation, Request
 
@@ -16,12 +16,11 @@ _FEATURES = frozenset({Feature.CHAT})
 _NESTED = frozenset({"messages", "stream_options"})
 
 
-def read_plain(body: bytes, parse: Callable[[bytes], Request]) -> Request | None:
+def read_plain(body: bytes) -> Request | None:
     """Read a chat that is plain, else give None.
 
     shape: at most one system message, and that first; then texts of user and assistant, none of the
         assistant's empty, and the user's turn last. Its `body` is the same as the usual way's.
-    parse: the usual way, for whoever needs the body.
     """
     plain = _match(body)
     if plain is None or not _is_plain(plain):
@@ -30,7 +29,7 @@ def read_plain(body: bytes, parse: Callable[[bytes], Request]) -> Request | None
     return Request(
         operation=Operation.CHAT,
         model=plain.model,
-        body=PlainBody(plain, parse),
+        body=PlainBody(plain),
         stream=plain.stream is True,
         include_usage=options is not UNSET and options.include_usage,
         features=_FEATURES,
@@ -56,20 +55,19 @@ def _is_plain(plain: PlainChat) -> bool:
 
 
 class PlainBody(Mapping[str, Any]):
-    """The body of a plain chat, decoded when somebody asks for more than an option of it."""
+    """The body of a plain chat, made when somebody asks for more than an option of it."""
 
-    __slots__ = ("_parse", "_parsed", "_plain")
+    __slots__ = ("_made", "_plain")
 
-    def __init__(self, plain: PlainChat, parse: Callable[[bytes], Request]) -> None:
-        """Decode nothing yet."""
+    def __init__(self, plain: PlainChat) -> None:
+        """Make nothing yet."""
         self._plain = plain
-        self._parse = parse
-        self._parsed: Mapping[str, Any] | None = None
+        self._made: Mapping[str, Any] | None = None
 
     def get(self, name: str, default: Any = None) -> Any:
-        """Give a member, without decoding if it is an option or not there."""
+        """Give a member, and make nothing if it is an option or not there."""
         if name in _NESTED:
-            return self._whole.get(name, default)
+            return self.whole.get(name, default)
         value = getattr(self._plain, name, UNSET)
         return default if value is UNSET else value
 
@@ -79,18 +77,19 @@ class PlainBody(Mapping[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         """Give a member. Raises KeyError."""
-        return self._whole[name]
+        return self.whole[name]
 
     def __iter__(self) -> Iterator[str]:
         """Go through the names of the members."""
-        return iter(self._whole)
+        return iter(self.whole)
 
     def __len__(self) -> int:
         """Count the members."""
-        return len(self._whole)
+        return len(self.whole)
 
     @property
-    def _whole(self) -> Mapping[str, Any]:
-        if self._parsed is None:
-            self._parsed = self._parse(encode(self._plain)).body
-        return self._parsed
+    def whole(self) -> Mapping[str, Any]:
+        """All of it, as one dictionary."""
+        if self._made is None:
+            self._made = to_builtins(self._plain)
+        return self._made

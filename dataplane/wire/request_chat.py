@@ -36,7 +36,7 @@ _FORMATS = frozenset({"text", "json_object", "json_schema"})
 
 def parse_chat(body: bytes) -> Request:
     """Check the body of a chat completions request. Total: a Request, or RequestRejected."""
-    return read_plain(body, parse_any_chat) or parse_any_chat(body)
+    return read_plain(body) or parse_any_chat(body)
 
 
 def parse_any_chat(body: bytes) -> Request:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from urllib.parse import quote
 
 _UNSAFE = re.compile(r"[\x00-\x20\x7f/\\?#%]")
@@ -16,6 +17,7 @@ def is_safe_segment(name: str) -> bool:
     return bool(name) and name not in {".", ".."} and _UNSAFE.search(name) is None
 
 
+@lru_cache(maxsize=256)
 def path_segment(name: str) -> str:
     """Percent-encode a name as one segment. Raises ValueError if it is not a safe one."""
     if not is_safe_segment(name):

@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 from dataplane.codec import encode
@@ -123,6 +124,7 @@ def restorable(origin: Origin, provider_type: str, model: str) -> bool:
     return origin.type == provider_type and family(origin.model) == family(model)
 
 
+@lru_cache(maxsize=256)
 def family(model: str) -> str:
     """Name a model without place, date and packaging: `us.anthropic.claude-x-20260101-v1:0` -> `claude-x`."""
     name = model.rpartition("/")[2].lower()

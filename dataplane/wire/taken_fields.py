@@ -13,6 +13,7 @@ from typing import Any
 
 from dataplane.errors import RequestRejected
 from dataplane.wire.openai_rules import CONTRACT, IDENTITIES
+from dataplane.wire.plain_request import PlainBody
 
 _ENVELOPE = frozenset({"model", "stream", "stream_options"})
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -22,7 +23,8 @@ class Fields:
     """The fields of one request, and the warnings so far (`action:field`)."""
 
     def __init__(self, body: Mapping[str, Any]) -> None:
-        self._body = body
+        # One dictionary is asked for many fields.
+        self._body = body.whole if isinstance(body, PlainBody) else body
         self._taken = set(_ENVELOPE)
         self._warnings: list[str] = []
 

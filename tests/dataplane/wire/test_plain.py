@@ -67,14 +67,14 @@ bodies = st.fixed_dictionaries(
 
 
 def _plain(body: dict[str, Any]) -> Request:
-    read = read_plain(encode(body), parse_any_chat)
+    read = read_plain(encode(body))
     assert read is not None
     return read
 
 
 @given(bodies)
 def test_what_is_read_as_plain_is_valid_and_says_the_same(body: dict[str, Any]) -> None:
-    read = read_plain(encode(body), parse_any_chat)
+    read = read_plain(encode(body))
     if read is None:
         return
     usual = parse_any_chat(encode(body))
@@ -94,7 +94,7 @@ def test_what_is_read_as_plain_is_valid_and_says_the_same(body: dict[str, Any]) 
 def test_what_is_written_plainly_is_what_the_usual_writer_writes(
     kind: ProviderType, body: dict[str, Any], model: str, most: int | None
 ) -> None:
-    read = read_plain(encode(body), parse_any_chat)
+    read = read_plain(encode(body))
     if read is None:
         return
     models = {model: Model(name=model, max_output_tokens=most)}
@@ -142,7 +142,7 @@ def test_a_common_request_is_plain_to_every_provider_of_the_format(
     ],
 )
 def test_what_needs_thought_or_is_wrong_is_not_plain(change: dict[str, Any]) -> None:
-    assert read_plain(encode(HELLO | change), parse_any_chat) is None
+    assert read_plain(encode(HELLO | change)) is None
 
 
 def test_a_model_named_twice_goes_on_under_one_name() -> None:
@@ -154,7 +154,7 @@ def test_a_model_named_twice_goes_on_under_one_name() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"model":"\xff"}', b"[" * 100_000])
 def test_bytes_that_are_no_chat_are_not_plain(body: bytes) -> None:
-    assert read_plain(body, parse_any_chat) is None
+    assert read_plain(body) is None
 
 
 def _adapter(kind: ProviderType, models: dict[str, Model]) -> OpenAIAdapter:
