@@ -37,6 +37,7 @@ from dataplane.fleet.messages import Accept, Beat, Ending, Report, Setup, pack, 
 from dataplane.flight import Decision
 from dataplane.garbage import freeze
 from dataplane.handlers import Limits
+from dataplane.log_writer import LineHandler
 from dataplane.plane import DataPlane, error_body
 from dataplane.provider import Feature
 from dataplane.recent import KEPT
@@ -64,6 +65,8 @@ async def work(channel: Channel, *, environ: Mapping[str, str], clock: Callable[
     handler = logs.configure(
         setup.log_format, sys.stderr, setup.log_level, common={"worker": setup.worker}
     )
+    if isinstance(handler, LineHandler):
+        handler.batch(asyncio.get_running_loop().call_later, clock)
     try:
         telemetry = telemetry_door.build(
             own_environ(environ, setup.worker), version=setup.version, settings=setup.telemetry
