@@ -173,6 +173,7 @@ class Sidecar:
             "routes": status.routes(table),
             "requests": self._plane.recent.counts(),
             "telemetry": self._telemetry.status(),
+            "workers": [],
         }
 
 

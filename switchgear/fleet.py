@@ -30,6 +30,9 @@ STEADY_S = 60.0
 START_S = 60.0
 """How long a worker that is to replace another may take to be ready."""
 
+FINISH_S = 1800.0
+"""What requests may still take in a worker that is replaced; longer than any is expected to."""
+
 _FIRST_PAUSE_S = 0.5
 _MAX_PAUSE_S = 30.0
 _GRACE_S = 5.0
@@ -283,8 +286,8 @@ class Fleet:
         self._assign()
         if old is not None and old is not new:
             log.info("worker %d: process %d takes over from %d", slot.index, new.pid, old.pid)
-            old.retire(Ending(drain_s=self._drain_s))
-            await self._gone(old, self._drain_s + self._flush_s + _GRACE_S)
+            old.retire(Ending(drain_s=self._drain_s, finish_s=FINISH_S))
+            await self._gone(old, self._drain_s + FINISH_S + self._flush_s + _GRACE_S)
         return True
 
     async def _gone(self, member: Member, limit_s: float) -> None:

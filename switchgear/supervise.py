@@ -51,6 +51,9 @@ from switchgear.shares import share, shared_out, too_small
 FIRST_TABLE_S = 1.0
 """How long the admin port waits for a first table; then it opens without one, and says so."""
 
+FIRST_WORKER_S = 15.0
+"""How long it waits for a first worker; then it opens without one, and says so."""
+
 log = logging.getLogger("switchgear.supervisor")
 
 
@@ -168,7 +171,11 @@ class Supervisor:
                 return_when=asyncio.FIRST_COMPLETED,
             )
             if self.reconciler.ready.is_set():
-                await asyncio.wait({stopped, worker}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(
+                    {stopped, worker},
+                    timeout=FIRST_WORKER_S,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
             elif not stop.is_set():
                 log.warning("no table after %g s; serving none until manifests come", FIRST_TABLE_S)
         finally:

@@ -53,10 +53,17 @@ class Accept:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """How a worker ends. lame_duck_s: how long it still takes connections, in drain_s."""
+    """How a worker ends.
+
+    drain_s: of a worker that is replaced, how long connections may stay idle; of one that is
+        stopped, what running requests get in all.
+    lame_duck_s: how long one that is stopped still takes connections, in drain_s.
+    finish_s: what running requests of one that is replaced get after drain_s.
+    """
 
     drain_s: float
     lame_duck_s: float = 0.0
+    finish_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

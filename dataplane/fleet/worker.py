@@ -18,7 +18,6 @@ import socket
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -82,14 +81,6 @@ async def work(channel: Channel, *, environ: Mapping[str, str], clock: Callable[
         logs.unconfigure(handler)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Order:
-    """To end. replaced: another has taken over, so there is time for idle connections to leave."""
-
-    ending: Ending
-    replaced: bool
-
-
 class Worker:
     """See the module."""
 
@@ -132,7 +123,9 @@ class Worker:
         self._listener = Listener(
             self._plane.data.handle, error_body, max_connections=setup.max_connections
         )
-        self._order: asyncio.Future[_Order] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self._retired: asyncio.Future[Ending] = loop.create_future()
+        self._stopped: asyncio.Future[Ending] = loop.create_future()
         self._beaten_s = clock()
         self._served: set[str] = set()
         self._frozen = False
@@ -187,10 +180,9 @@ class Worker:
                 case Kind.ASK:
                     self._answer(codec.decode_object(payload))
                 case Kind.RETIRE | Kind.STOP:
-                    # A second order changes nothing: the end is near.
-                    if not self._order.done():
-                        order = _Order(ending=unpack(Ending, payload), replaced=kind is Kind.RETIRE)
-                        self._order.set_result(order)
+                    order = self._retired if kind is Kind.RETIRE else self._stopped
+                    if not order.done():
+                        order.set_result(unpack(Ending, payload))
                 case _:
                     raise ChannelError(f"the supervisor sent {kind.name}")
 
@@ -210,23 +202,36 @@ class Worker:
 
     async def _end(self) -> int:
         """Wait for the order to end, and obey it. Returns how many requests were left unfinished."""
-        order = await self._order
-        ending = order.ending
-        if not order.replaced:
-            left = asyncio.create_task(
-                drain(
-                    self._plane,
-                    self._listener,
-                    lame_duck_s=ending.lame_duck_s,
-                    drain_s=ending.drain_s,
-                )
+        orders: set[asyncio.Future[Any]] = {self._retired, self._stopped}
+        await asyncio.wait(orders, return_when=asyncio.FIRST_COMPLETED)
+        if self._retired.done():
+            leaving = asyncio.create_task(self._leave(self._retired.result()))
+            orders = {leaving, self._stopped}
+            await asyncio.wait(orders, return_when=asyncio.FIRST_COMPLETED)
+            if leaving.done():
+                return leaving.result()
+            # Now nobody stays: what is left has no longer than with all the others.
+            leaving.cancel()
+        ending = self._stopped.result()
+        left = asyncio.create_task(
+            drain(
+                self._plane,
+                self._listener,
+                lame_duck_s=ending.lame_duck_s,
+                drain_s=ending.drain_s,
             )
-            await asyncio.sleep(min(ending.lame_duck_s, ending.drain_s))
-            # Nobody takes over: with the last copy the port closes, and callers are refused.
-            self._close_listening()
-            return await left
-        # A connection that is idle now may carry a request at any moment: its caller is told with
-        # the answer. Only those that stay idle to the end are closed without a word.
+        )
+        await asyncio.sleep(min(ending.lame_duck_s, ending.drain_s))
+        # Nobody takes over: with the last copy the port closes, and callers are refused.
+        self._close_listening()
+        return await left
+
+    async def _leave(self, ending: Ending) -> int:
+        """End what another has taken over; there is time for it.
+
+        A connection that is idle now may carry a request at any moment: its caller is told with the
+        answer. Only those that stay idle for long are closed without a word.
+        """
         await self._listener.accept_only({})
         self._close_listening()
         self._listener.leave()
@@ -234,6 +239,12 @@ class Worker:
             async with asyncio.timeout(ending.drain_s):
                 while self._listener.connections:  # noqa: ASYNC110 - the server announces none
                     await asyncio.sleep(_LOOK_S)
+        self._listener.stop_accepting()
+        if self._plane.recent.in_flight:
+            log.info("replaced, but %d requests are still running", self._plane.recent.in_flight)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ending.finish_s):
+                await self._plane.recent.idle.wait()
         return self._plane.recent.in_flight
 
     def _close_listening(self) -> None:

@@ -145,6 +145,45 @@ async def test_a_stream_goes_on_in_a_worker_that_is_replaced(tmp_path: Path) -> 
     assert ["served"] == [item["outcome"] for item in told]
 
 
+@pytest.mark.parametrize("stop", [False, True], ids=["to its end", "until all stop"])
+async def test_a_replaced_worker_serves_a_stream_that_outlasts_the_drain(
+    tmp_path: Path, stop: bool
+) -> None:
+    gate = asyncio.Event()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await head(reader)
+        writer.write(SSE + chunk("", role="assistant") + chunk("one"))
+        await gate.wait()
+        writer.write(chunk("two") + chunk(None, "stop") + DONE)
+        await writer.drain()
+
+    async with (
+        raw_server(talk) as url,
+        workers(tmp_path, {"slow": f"{url}/v1"}, "--drain=100ms") as process,
+    ):
+        body = {**CHAT, "stream": True}
+        response = await process.http.post(f"{process.url}/v1/chat/completions", json=body)
+        await response.content.readuntil(b"\n\n")
+        process.signal(signal.SIGUSR1)
+        async with asyncio.timeout(20):
+            while "1 requests are still running" not in process.log:
+                await asyncio.sleep(0.02)
+        if stop:
+            process.signal(signal.SIGTERM)
+        else:
+            gate.set()
+        rest = await response.read()
+        if not stop:
+            process.signal(signal.SIGTERM)
+        code = await process.ended()
+
+    assert stop is (b'"stopping"' in rest)
+    assert stop is not rest.endswith(DONE)
+    assert stop is ("1 requests were cut off" in process.log)
+    assert 0 == code
+
+
 async def test_a_replacement_that_cannot_start_leaves_the_old_worker(tmp_path: Path) -> None:
     certificate = tmp_path / "authority.pem"
     subject = ("-nodes", "-subj", "/CN=authority", "-keyout", str(tmp_path / "key.pem"))
