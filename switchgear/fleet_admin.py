@@ -19,7 +19,7 @@ from controlplane.table.live import LiveTable
 from controlplane.table.schema import Table
 from dataplane import capabilities, status
 from dataplane.admin import AdminPort, Views
-from dataplane.answer import Answer
+from dataplane.answer import Answer, StreamAnswer
 from dataplane.fleet import merge
 from dataplane.fleet.messages import Report
 from dataplane.metrics import ProviderMetrics
@@ -111,12 +111,12 @@ class FleetAdmin:
                 status=self._status,
                 table=lambda: snapshot.encode(live.table),
                 explain=self._explain,
-                capabilities=lambda: capabilities.document(live.table, judge.capabilities),
+                capabilities=lambda: capabilities.in_rows(live.table, judge.capabilities),
                 recent=self,
             )
         )
 
-    async def handle(self, request: BaseRequest) -> Answer:
+    async def handle(self, request: BaseRequest) -> Answer | StreamAnswer:
         """Answer one request, after asking the workers what it takes."""
         match request.path.rstrip("/"):
             case "/status":
@@ -133,7 +133,7 @@ class FleetAdmin:
                 )
             case _:
                 answers = ()
-        # From here to the answer nothing waits, so this is what the views will see.
+        # From here nothing waits before a view is asked, so this is what it will see.
         self._answers = answers
         return await self.port.handle(request)
 
@@ -192,8 +192,8 @@ class FleetAdmin:
         for report in reports:
             metrics.add(report.numbers)
         metrics.take_history(departed.metrics)
-        views = merge.providers(
-            self._live.view(self._clock()),
+        merged = merge.Merged(
+            self._live,
             [report.providers for report in reports],
             departed.targets,
         )
@@ -203,7 +203,9 @@ class FleetAdmin:
             "generation": table.generation,
             "tableVersion": table.version,
             **self._more_status(),
-            "providers": status.providers(table, views, self._judge.credential, metrics.view),
+            "providers": status.providers(
+                merged, self._clock(), self._judge.credential, metrics.view
+            ),
             "routes": status.routes(table),
             "requests": merge.counts((departed.requests, *(each.requests for each in reports))),
             "telemetry": self._telemetry(reports),

@@ -108,7 +108,7 @@ class Supervisor:
                 credential=lambda provider: credential_state(credentials, provider),
                 capabilities=self._capabilities,
             ),
-            more_status=lambda: control_status(self.reconciler.status()),
+            more_status=lambda: control_status(self.reconciler.status(), self.reconciler.objects()),
             draining=lambda: self.draining,
             clock=clock,
         )

@@ -84,7 +84,8 @@ class Beat:
 class Report:
     """What a worker has counted since its start, and sees of its providers now.
 
-    requests: as the status document has them. spans: counts of the telemetry, by name.
+    requests: as the status document has them. providers: those that were called, with their targets.
+    spans: counts of the telemetry, by name.
     cut_off: requests that were left unfinished at the end.
     """
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from controlplane.table import news, snapshot
+from controlplane.table.layout import prepare
 from controlplane.table.live import LiveTable
 from controlplane.table.news import News
 from controlplane.table.schema import CredentialRef
@@ -171,7 +172,7 @@ class Worker:
             kind, payload = await self._channel.receive()
             match kind:
                 case Kind.TABLE:
-                    self._install(payload)
+                    await self._install(payload)
                 case Kind.NEWS:
                     for item in news.from_plain(codec.decode(payload)):
                         self._live.follow(item, self._clock())
@@ -186,9 +187,11 @@ class Worker:
                 case _:
                     raise ChannelError(f"the supervisor sent {kind.name}")
 
-    def _install(self, payload: bytes) -> None:
-        table = snapshot.decode(payload)
-        self._live.install(table, self._clock())
+    async def _install(self, payload: bytes) -> None:
+        """Go over to a table; what takes time in its size is done in another thread."""
+        table = await asyncio.to_thread(snapshot.decode, payload)
+        prepared = await asyncio.to_thread(prepare, table, self._live.layout)
+        self._live.install(table, self._clock(), prepared)
         self._plane.installed(table)
         self._channel.send(Kind.INSTALLED, codec.encode({"generation": table.generation}))
 
@@ -284,7 +287,7 @@ class Worker:
     def _report(self, *, cut_off: int = 0) -> Report:
         return Report(
             requests=self._plane.recent.counts(),
-            providers=tuple(self._live.view(self._clock())),
+            providers=tuple(self._live.measured_view(self._clock())),
             numbers=self._plane.metrics.numbers(),
             spans=self._telemetry.status().get("spans", {}),
             cut_off=cut_off,

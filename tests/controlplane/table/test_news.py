@@ -329,3 +329,13 @@ def test_news_survives_the_way_to_another_process(item: News) -> None:
 def test_what_is_no_news_is_refused() -> None:
     with pytest.raises(ShapeError):
         from_plain([{"kind": "gossip", "key": "a"}])
+
+
+def test_only_what_was_measured_is_shown_where_that_is_asked_for() -> None:
+    twins = Twins()
+    nothing = twins.lives[0].measured_view(twins.now_s)
+    twins.call(0, target(A), SUCCESS)
+    (view,) = twins.lives[0].measured_view(twins.now_s)
+
+    assert [] == nothing
+    assert twins.lives[0].view(twins.now_s)[0] == view

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
-from controlplane.table.schema import ProviderType
+from controlplane.table.schema import Provider, ProviderType
 from controlplane.table.view import ProviderView, StateName, TargetView
 from dataplane.fleet import merge
+from tests.controlplane.table.tables import provider as make_provider
+from tests.controlplane.table.tables import table
 
+A = make_provider("a")
 TARGET = TargetView(
     provider="a",
     model="m",
@@ -46,15 +50,30 @@ def seen(in_flight: int = 0, **target: object) -> list[ProviderView]:
     return [replace(PROVIDER, in_flight=in_flight, max_in_flight=5, targets=[view])]
 
 
+class Shared:
+    """The supervisor's own view."""
+
+    def __init__(self, target: TargetView) -> None:
+        self.table = table([A])
+        self.target = target
+
+    def provider_view(self, _provider: Provider, _now_s: float) -> ProviderView:
+        return replace(PROVIDER, targets=())
+
+    def target_views(self, _provider: str, _now_s: float) -> Iterator[TargetView]:
+        return iter([self.target])
+
+
 def merged(
     *each: list[ProviderView], departed: tuple[int, int] = (0, 0), shared: TargetView = TARGET
 ) -> TargetView:
-    (provider,) = merge.providers(
-        [replace(PROVIDER, targets=[shared])], each, {TARGET.key: departed}
-    )
-    assert sum(view[0].in_flight for view in each) == provider.in_flight
+    made = merge.Merged(Shared(shared), each, {TARGET.key: departed})
+    provider = made.provider_view(A, 1000.0)
+    assert sum(view[0].in_flight for view in each if view) == provider.in_flight
     assert 10 == provider.max_in_flight
-    return provider.targets[0]
+    assert "a" in made.table.providers
+    (target,) = made.target_views("a", 1000.0)
+    return target
 
 
 def test_calls_in_flight_and_counts_are_sums_with_those_of_workers_that_are_gone() -> None:
@@ -112,13 +131,16 @@ def test_without_workers_all_is_zero() -> None:
     assert TARGET == merged()
 
 
-def test_what_a_worker_has_not_yet_or_no_longer_is_left_out() -> None:
+def test_what_a_worker_has_not_measured_or_no_longer_has_is_left_out() -> None:
     other = [replace(PROVIDER, name="b", in_flight=3)]
-    without = [replace(PROVIDER, targets=[])]
+    made = merge.Merged(Shared(TARGET), [other, [], [replace(PROVIDER, targets=[])]], {})
 
-    (provider,) = merge.providers([PROVIDER], [other, without], {})
+    assert 0 == made.provider_view(A, 1000.0).in_flight
+    assert [TARGET] == list(made.target_views("a", 1000.0))
 
-    assert PROVIDER == provider
+
+def test_a_worker_that_has_measured_nothing_has_room() -> None:
+    assert "" == merged(seen(5, refusal="max_in_flight"), []).refusal
 
 
 def test_counts_are_added_by_name() -> None:
