@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from aiohttp.web_request import BaseRequest
 
@@ -13,7 +13,7 @@ from dataplane import codec, metric_text, rows
 from dataplane.answer import Answer, StreamAnswer
 from dataplane.headers import SERVER
 from dataplane.provider import Feature
-from dataplane.recent import KEPT, RecentRequests
+from dataplane.recent import KEPT
 
 _INDEX = b"""/livez /readyz /metrics /status /table /capabilities
 /explain?model=NAME&needs=FEATURE,... /requests?limit=N
@@ -39,7 +39,15 @@ class Views:
     explain: Callable[[str, frozenset[Feature]], Mapping[str, Any] | None]
     capabilities: Callable[[], Mapping[str, Any]]
     metrics: Callable[[], bytes]
-    recent: RecentRequests
+    recent: Recent
+
+
+class Recent(Protocol):
+    """Whoever remembers requests."""
+
+    def last(self, limit: int) -> Sequence[Mapping[str, Any]]:
+        """Describe the last `limit` requests, the newest last."""
+        ...
 
 
 class AdminPort:

@@ -131,10 +131,14 @@ class LineHandler(logging.Handler):
         self.lost = 0
 
     def _put(self, data: bytes) -> bytes:
-        """Write as much as goes without waiting, and give what is left."""
+        """Write as much as goes without waiting, and give what is left.
+
+        A piece ends with a line where it can: other processes write to the same pipe.
+        """
         while data and self._is_ready():
+            end = data.rfind(b"\n", 0, _PIECE_BYTES) + 1 or _PIECE_BYTES
             try:
-                written = os.write(self._descriptor, data[:_PIECE_BYTES])
+                written = os.write(self._descriptor, data[:end])
             except OSError:
                 # Nobody reads any more, or somebody made it non-blocking and it is full.
                 return data

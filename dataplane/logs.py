@@ -71,9 +71,10 @@ def log_request(span: Traced, request_id: str = "") -> None:
     if not _requests.isEnabledFor(logging.INFO):
         return
     flight = span.flight
-    handler = _only_handler()
-    if handler is not None:
-        handler.write(_request_line(span, flight, request_id))
+    only = _only_handler()
+    if only is not None:
+        handler, common = only
+        handler.write(_request_line(span, flight, request_id, common))
         return
     fields: dict[str, Any] = {
         "outcome": flight.outcome.value if flight.outcome is not None else "",
@@ -98,14 +99,17 @@ def log_request(span: Traced, request_id: str = "") -> None:
     _requests.info(_REQUEST, extra={"fields": fields})
 
 
-def _request_line(span: Traced, flight: FlightRecord, request_id: str) -> bytes:
-    """Write the same line as the formatter would, with what seldom changes kept as JSON."""
+def _request_line(span: Traced, flight: FlightRecord, request_id: str, common: str) -> bytes:
+    """Write the same line as the formatter would, with what seldom changes kept as JSON.
+
+    common: JSON of the fields of every line, with a comma before each.
+    """
     duration_s = flight.duration_s
     ended_ms = (flight.started_ns + round(duration_s * 1e9)) // 1_000_000
     status = "null" if flight.status is None else flight.status
     line = (
         f'{{"time":"{_utc(*divmod(ended_ms, 1000))}","level":"info","logger":"{_requests.name}",'
-        f'"message":"{_REQUEST}","outcome":"{flight.outcome or ""}","status":{status},'
+        f'"message":"{_REQUEST}"{common},"outcome":"{flight.outcome or ""}","status":{status},'
         f'"route":{_json(flight.route)},"model":{_json(flight.model)},'
         f'"provider":{_json(flight.provider)},"attempts":{flight.attempts},'
         f'"path":[{",".join(map(_json, flight.path))}],"duration_ms":{round(duration_s * 1000, 3)}'
@@ -128,7 +132,16 @@ def _json(text: str) -> str:
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time (RFC 3339, UTC), level, logger, message, then the fields."""
+    """One JSON object a line: time (RFC 3339, UTC), level, logger, message, then the fields.
+
+    common: fields of every line.
+    """
+
+    def __init__(self, common: Mapping[str, Any] | None = None) -> None:
+        """Write `common` in every line."""
+        super().__init__()
+        self.common = common or {}
+        self.common_json = f",{_encode(self.common).decode()[1:-1]}" if common else ""
 
     def format(self, record: logging.LogRecord) -> str:
         """Format a record."""
@@ -137,6 +150,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
+            **self.common,
         }
         line.update(_fields(record))
         if record.exc_info and record.exc_info[1] is not None:
@@ -146,13 +160,21 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """A line for people: time, level, message, `key=value`; a stack follows on lines of its own."""
+    """A line for people: time, level, message, `key=value`; a stack follows on lines of its own.
+
+    common: fields of every line.
+    """
+
+    def __init__(self, common: Mapping[str, Any] | None = None) -> None:
+        """Write `common` in every line."""
+        super().__init__()
+        self.common = common or {}
 
     def format(self, record: logging.LogRecord) -> str:
         """Format a record."""
         at = _utc(int(record.created), int(record.msecs))
         parts = [at, record.levelname, _escaped(record.getMessage())]
-        for key, value in _fields(record).items():
+        for key, value in {**self.common, **_fields(record)}.items():
             if value in ("", None, ()):
                 continue
             shown = ",".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
@@ -163,15 +185,21 @@ class TextFormatter(logging.Formatter):
         return " ".join(parts)
 
 
-def configure(log_format: LogFormat, stream: TextIO, level: int = logging.INFO) -> logging.Handler:
+def configure(
+    log_format: LogFormat,
+    stream: TextIO,
+    level: int = logging.INFO,
+    common: Mapping[str, Any] | None = None,
+) -> logging.Handler:
     """Send our loggers' lines from `level`, others' from WARNING, to `stream`.
 
     A stream with a file descriptor is written to without ever waiting for its reader.
+    common: fields of every line, like the number of the process.
 
     Gives the handler, so that whoever called can take it off again (see `unconfigure`).
     """
     as_text = log_format is LogFormat.TEXT or (log_format is LogFormat.AUTO and stream.isatty())
-    formatter = TextFormatter() if as_text else JsonFormatter()
+    formatter = TextFormatter(common) if as_text else JsonFormatter(common)
     handler: logging.Handler = logging.StreamHandler(stream)
     # A stream in memory has none.
     with suppress(OSError):
@@ -196,17 +224,23 @@ def _fields(record: logging.LogRecord) -> Mapping[str, Any]:
     return fields if isinstance(fields, Mapping) else {}
 
 
-def _only_handler() -> LineHandler | None:
-    """Give the handler of `configure` if a request's line would go to it alone, as JSON."""
+def _only_handler() -> tuple[LineHandler, str] | None:
+    """Give the handler of `configure` if a request's line would go to it alone, as JSON.
+
+    With it comes the JSON of the fields of every line.
+    """
     handlers = _root.handlers
     handler = handlers[0] if len(handlers) == 1 else None
-    if not isinstance(handler, LineHandler) or not isinstance(handler.formatter, JsonFormatter):
+    formatter = handler.formatter if handler is not None else None
+    if not isinstance(handler, LineHandler) or not isinstance(formatter, JsonFormatter):
         return None
     others = _switchgear.handlers or _requests.handlers
     filters = _requests.filters or handler.filters
     passes = _switchgear.propagate and _requests.propagate and handler.level <= logging.INFO
     plain = logging.getLogRecordFactory() is logging.LogRecord
-    return handler if passes and plain and not others and not filters else None
+    if not (passes and plain) or others or filters:
+        return None
+    return handler, formatter.common_json
 
 
 def _lost(formatter: logging.Formatter, lost: int) -> str:

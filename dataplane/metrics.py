@@ -48,6 +48,17 @@ class Histogram:
         self._counts[min(_BUCKETS - 1, math.ceil(steps))] += 1
         self.count += 1
 
+    def counts(self) -> Sequence[int]:
+        """Return the counts of all buckets, up to the last that is not empty."""
+        used = max((number for number, count in enumerate(self._counts) if count), default=-1) + 1
+        return self._counts[:used]
+
+    def merge(self, counts: Sequence[int]) -> None:
+        """Add what another's `counts` gave."""
+        for number, count in enumerate(counts):
+            self._counts[number] += count
+            self.count += count
+
     def percentile(self, share: float) -> float | None:
         """Return the duration that `share` of all stay below, None if there are none."""
         if not self.count:
@@ -78,6 +89,20 @@ class Rate:
             good, bad = good + old_good, bad + old_bad
         self._buckets.append((slot, good, bad))
 
+    def slots(self) -> Sequence[Sequence[int]]:
+        """Return slot of time, successes and failures of each bucket, the oldest first."""
+        return [list(bucket) for bucket in self._buckets]
+
+    def merge(self, slots: Sequence[Sequence[int]]) -> None:
+        """Add what another's `slots` gave; both have the same clock."""
+        sums = {slot: (good, bad) for slot, good, bad in self._buckets}
+        for slot, good, bad in slots:
+            old_good, old_bad = sums.get(slot, (0, 0))
+            sums[slot] = (old_good + good, old_bad + bad)
+        self._buckets = deque(
+            ((slot, *sums[slot]) for slot in sorted(sums)), maxlen=self._buckets.maxlen
+        )
+
     def value(self, now_s: float) -> float | None:
         """Return the share in [0, 1], None if the window holds no outcome."""
         oldest = int(now_s / (RATE_WINDOW_S / _RATE_BUCKETS)) - _RATE_BUCKETS + 1
@@ -100,6 +125,26 @@ class _Numbers:
     rate: Rate = field(default_factory=Rate)
     errors: dict[str, int] = field(default_factory=dict)
     history: deque[tuple[float, Transition]] = field(default_factory=lambda: deque(maxlen=HISTORY))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Numbers:
+    """One provider's numbers, without its breakers' history, for another process to add up.
+
+    first_event, duration: counts by bucket of a Histogram. rate: buckets of a Rate.
+    """
+
+    attempts: int
+    served: int
+    failed: int
+    cancelled: int
+    input_tokens: int
+    output_tokens: int
+    cost: float
+    first_event: Sequence[int]
+    duration: Sequence[int]
+    rate: Sequence[Sequence[int]]
+    errors: Mapping[str, int]
 
 
 class ProviderMetrics:
@@ -142,6 +187,47 @@ class ProviderMetrics:
     def moved(self, transition: Transition) -> None:
         """Take a breaker's transition."""
         self._of(transition.provider).history.append((self._wall_s(), transition))
+
+    def numbers(self) -> Mapping[str, Numbers]:
+        """Give the numbers of each provider, for `add` of another process."""
+        return {
+            name: Numbers(
+                attempts=item.attempts,
+                served=item.served,
+                failed=item.failed,
+                cancelled=item.cancelled,
+                input_tokens=item.input_tokens,
+                output_tokens=item.output_tokens,
+                cost=float(item.cost),
+                first_event=item.first_event.counts(),
+                duration=item.duration.counts(),
+                rate=item.rate.slots(),
+                errors=dict(item.errors),
+            )
+            for name, item in self._numbers.items()
+        }
+
+    def add(self, numbers: Mapping[str, Numbers]) -> None:
+        """Add what another's `numbers` gave."""
+        for name, item in numbers.items():
+            own = self._of(name)
+            own.attempts += item.attempts
+            own.served += item.served
+            own.failed += item.failed
+            own.cancelled += item.cancelled
+            own.input_tokens += item.input_tokens
+            own.output_tokens += item.output_tokens
+            own.cost += item.cost
+            own.first_event.merge(item.first_event)
+            own.duration.merge(item.duration)
+            own.rate.merge(item.rate)
+            for error, count in item.errors.items():
+                own.errors[error] = own.errors.get(error, 0) + count
+
+    def take_history(self, other: ProviderMetrics) -> None:
+        """Show the breakers' history of another in place of one's own."""
+        for name, item in other._numbers.items():
+            self._of(name).history = item.history
 
     def keep_only(self, providers: Mapping[str, object]) -> None:
         """Forget the providers that a new table no longer has."""

@@ -6,9 +6,9 @@ Pure: it turns views of the live table into JSON-shaped dicts, row by row where 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from controlplane.table.live import LiveTable
 from controlplane.table.outcome import Refusal, SkipReason
@@ -20,13 +20,30 @@ from controlplane.table.schema import (
     Table,
     Target,
 )
-from controlplane.table.view import StateName, TargetView
+from controlplane.table.view import ProviderView, StateName, TargetView
 from dataplane.provider import Feature
 from dataplane.rows import Rows
 
 
+class Seen(Protocol):
+    """What shows providers and targets of a table; a live table is one."""
+
+    @property
+    def table(self) -> Table:
+        """The table in force."""
+        ...
+
+    def provider_view(self, provider: Provider, now_s: float) -> ProviderView:
+        """Show one provider, without its targets."""
+        ...
+
+    def target_views(self, provider: str, now_s: float) -> Iterator[TargetView]:
+        """Show the targets of a provider, one by one."""
+        ...
+
+
 def providers(
-    live: LiveTable,
+    live: Seen,
     now_s: float,
     credential: Callable[[Provider], str],
     metrics: Callable[[str], Mapping[str, Any]],
@@ -137,7 +154,7 @@ def explain(
 
 
 def _provider(
-    live: LiveTable,
+    live: Seen,
     provider: Provider,
     now_s: float,
     credential: Callable[[Provider], str],

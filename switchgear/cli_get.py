@@ -35,6 +35,7 @@ _KINDS: Final[dict[str, tuple[str, str, Callable[..., str]]]] = {
     "targets": ("/status", "providers", tables.targets),
     "routes": ("/status", "routes", tables.routes),
     "requests": ("/requests", "requests", tables.requests),
+    "workers": ("/status", "workers", tables.workers),
     "capabilities": ("/capabilities", "data", tables.capabilities),
 }
 
@@ -60,7 +61,8 @@ def get(
     """Show what a running switchgear knows.
 
     KIND is providers, targets (one line for each model of a provider), routes, capabilities (what
-    each route's targets can do), or requests (the last that finished, with the path each took).
+    each route's targets can do), requests (the last that finished, with the path each took), or
+    workers (the processes that serve).
     NAME picks one provider or route by name.
     """
 

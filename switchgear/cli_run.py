@@ -93,6 +93,14 @@ def _size(number: int) -> str:
     help="Requests served at once; more are answered 503.",
 )
 @click.option(
+    "--workers",
+    type=int,
+    default=_DEFAULTS.workers,
+    help="Processes that serve requests, to use more than one core. With more than one, a supervisor "
+    "is added that reads the manifests and has the admin port; --max-connections, --max-in-flight "
+    "and each provider's maxInFlight are shared out among them. SIGUSR1 replaces them one by one.",
+)
+@click.option(
     "--lame-duck",
     type=_DURATION,
     default=durations.format_s(_DEFAULTS.lame_duck_s),

@@ -1,5 +1,7 @@
 """Both planes in one process: the wiring, and the life of the process.
 
+With more than one worker this is `supervise`'s; what follows is for one.
+
 Start: the table from disk if there is one, then the manifests; listen; serve. End, on SIGTERM or
 SIGINT: not ready, stop accepting, let running requests finish, flush telemetry, exit. A second
 signal ends it at once.
@@ -8,7 +10,6 @@ signal ends it at once.
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import random
@@ -21,22 +22,23 @@ from controlplane.reconcile import Reconciler
 from controlplane.sources.files import FileSource
 from controlplane.store import TableStore
 from controlplane.table.live import LiveTable
-from controlplane.table.schema import CredentialRef, Table
-from controlplane.table.view import Transition
+from controlplane.table.schema import Table
 from dataplane import logs
 from dataplane import telemetry as telemetry_door
 from dataplane.credentials import Credentials
+from dataplane.garbage import freeze
 from dataplane.handlers import Limits
 from dataplane.log_writer import LineHandler
 from dataplane.sidecar import Ports, Sidecar
+from dataplane.transitions import credential_changed, log_transition
 from switchgear import __version__
 from switchgear.control_status import control_status
+from switchgear.loops import loop_factory
 from switchgear.settings import Settings
 
 FIRST_TABLE_S = 1.0
 """How long the ports wait for a first table; then they open without one, and /readyz says so."""
 
-_GC_THRESHOLD = 50_000
 _SWITCH_S = 0.0002
 """How soon a thread that compiles manifests hands the interpreter back to the loop."""
 
@@ -45,7 +47,7 @@ log = logging.getLogger("switchgear")
 
 def run(settings: Settings, *, on_ready: Callable[[Ports], None] | None = None) -> int:
     """Serve until a signal comes; return the exit code. Blocks."""
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(serve(settings, on_ready=on_ready))
 
 
@@ -61,18 +63,23 @@ async def serve(settings: Settings, *, on_ready: Callable[[Ports], None] | None 
     )
     if isinstance(handler, LineHandler):
         handler.batch(asyncio.get_running_loop().call_later, time.monotonic)
+    sys.setswitchinterval(_SWITCH_S)
     try:
+        if settings.workers > 1:
+            # Only those who have workers pay for what keeps them.
+            from switchgear.supervise import supervise
+
+            return await supervise(settings, on_ready)
         return await _serve(settings, on_ready)
     finally:
         logs.unconfigure(handler)
 
 
 async def _serve(settings: Settings, on_ready: Callable[[Ports], None] | None) -> int:
-    sys.setswitchinterval(_SWITCH_S)
     clock = time.monotonic
     environ = os.environ  # noqa: TID251 - the command reads the environment
     live = LiveTable(random=random.random)
-    live.subscribe(_log_transition)
+    live.subscribe(log_transition)
     try:
         telemetry = telemetry_door.build(environ, version=__version__, settings=settings.telemetry)
         metrics = telemetry_door.build_metrics(environ, version=__version__)
@@ -83,7 +90,7 @@ async def _serve(settings: Settings, on_ready: Callable[[Ports], None] | None) -
         environ=environ,
         secrets_root=settings.secrets_root,
         clock=clock,
-        on_change=lambda ref: _credential_changed(live, ref, clock()),
+        on_change=lambda ref: credential_changed(live, ref, clock()),
     )
     assert settings.manifests is not None, "the command demands a directory"
     reconciler = Reconciler(
@@ -146,10 +153,7 @@ async def _until_stopped(
         log.info("listening on %s:%d, admin on %s:%d", *sidecar.ports.data, *sidecar.ports.admin)
         if on_ready is not None:
             on_ready(sidecar.ports)
-        # What exists now lives for ever: the collector need not look at it again.
-        gc.freeze()
-        gc.set_threshold(_GC_THRESHOLD, 20, 100)
-        gc.enable()
+        freeze()
         await stop.wait()
         log.info("stopping: running requests get %g s", settings.drain_s)
         left = await sidecar.drain(lame_duck_s=settings.lame_duck_s, drain_s=settings.drain_s)
@@ -188,29 +192,3 @@ def _stop(stop: asyncio.Event) -> None:
 
 def _installed(sidecar: Sidecar, table: Table) -> None:
     sidecar.installed(table)
-
-
-def _credential_changed(live: LiveTable, ref: CredentialRef, now_s: float) -> None:
-    for provider in live.table.providers.values():
-        if provider.credential == ref:
-            live.credential_changed(provider.credential_key, now_s)
-    log.info("credential %s has changed", ref)
-
-
-def _log_transition(transition: Transition) -> None:
-    log.info(
-        "breaker of %s %s: %s -> %s (%s)",
-        transition.provider,
-        transition.model,
-        transition.before.value,
-        transition.after.value,
-        transition.reason,
-    )
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop

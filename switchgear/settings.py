@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import re
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -79,6 +80,8 @@ class Address:
             return False
 
 
+MAX_WORKERS: Final = 64
+
 DEFAULT_LISTEN: Final = Address(host="127.0.0.1", port=4141)
 DEFAULT_ADMIN: Final = Address(host="127.0.0.1", port=4142)
 
@@ -96,6 +99,8 @@ class Settings:
     max_body_bytes: of a request; longer ones get 413. Images in base64 need room.
     max_connections: open at once on the data port; more wait to be accepted.
     max_in_flight: requests served at once; more get 503, so that memory stays bounded.
+    workers: processes that serve requests. With more than one a supervisor is added, which has the
+        control plane and the admin port; the two limits before are shared out among them.
     lame_duck_s: how long new requests are still taken at the end, while /readyz says no.
     drain_s: the longest wait for running requests at the end, lame_duck_s included. Below
         Kubernetes' grace of 30 s.
@@ -112,6 +117,7 @@ class Settings:
     max_body_bytes: int = 32 * MIB
     max_connections: int = 1024
     max_in_flight: int = 512
+    workers: int = 1
     lame_duck_s: float = 0.0
     drain_s: float = 25.0
     resync_s: float = 30.0
@@ -122,6 +128,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Refuse what is unsafe or cannot work."""
+        self._check_workers()
         for name, address in (("listen", self.listen), ("admin", self.admin)):
             if not (address.is_loopback or self.allow_remote):
                 raise SettingsError(
@@ -135,6 +142,27 @@ class Settings:
                 f"two of --listen {self.listen}, --admin {self.admin} and --probe "
                 f"{self.probe or 'none'} have the same port; each serves something else"
             )
+
+    def _check_workers(self) -> None:
+        if not 1 <= self.workers <= MAX_WORKERS:
+            raise SettingsError(
+                f"--workers {self.workers}: must be from 1, which is one process for everything, to "
+                f"{MAX_WORKERS}; more than there are cores is of no use"
+            )
+        if self.workers > 1 and not hasattr(socket, "SO_REUSEPORT"):
+            raise SettingsError(
+                f"--workers {self.workers}: this system cannot share a port between processes (it "
+                "has no SO_REUSEPORT); leave it at 1"
+            )
+        for name, limit in (
+            ("max-connections", self.max_connections),
+            ("max-in-flight", self.max_in_flight),
+        ):
+            if limit < self.workers:
+                raise SettingsError(
+                    f"--{name} {limit} is shared out among --workers {self.workers}; "
+                    "each needs at least one"
+                )
 
     @property
     def table_dir(self) -> Path:

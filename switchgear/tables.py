@@ -147,6 +147,17 @@ def requests(status: _Json, *, wide: bool) -> str:
     return columns(head, rows) if rows else "no requests yet"
 
 
+def workers(status: _Json, *, wide: bool) -> str:
+    """Write one line for each worker; wide adds its process, and how often one was started there."""
+    head = ["WORKER", "STATE", "GENERATION", "IN FLIGHT", "CONNECTIONS"]
+    names = ["worker", "state", "generation", "inFlight", "connections"]
+    if wide:
+        head += ["PROCESS", "STARTS"]
+        names += ["pid", "starts"]
+    rows = [[str(worker.get(name, "")) for name in names] for worker in status["workers"]]
+    return columns(head, rows) if rows else "one process serves all"
+
+
 def flight(path: Sequence[str]) -> str:
     """Write the path of a request: `local-a circuit_open > local-b served`."""
     return " > ".join(str(step).replace(":", " ", 1) for step in path)

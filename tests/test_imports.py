@@ -52,6 +52,25 @@ def test_the_data_plane_alone_imports_none_of_the_heavy_packages() -> None:
     assert set() == imported_by("import dataplane.sidecar, dataplane.registry")
 
 
+def test_a_worker_imports_the_contract_and_the_data_plane_and_nothing_that_makes_tables() -> None:
+    """All that it has imported when it serves: with tracing, a table, and its own providers."""
+    code = (
+        "import asyncio, socket, sys, time\n"
+        "from switchgear import worker\n"
+        "from dataplane.fleet import channel, worker as work\n"
+        "from dataplane import telemetry, telemetry_start, registry\n"
+        "import switchgear.loops\n"
+        "from controlplane.table.schema import ProviderType\n"
+        "registry.preload(ProviderType)\n"
+        "ours = {name for name in sys.modules if name.startswith(('controlplane.', 'switchgear.'))}\n"
+        "table = {name for name in ours if name.startswith('controlplane.table')}\n"
+        "assert ours - table == {'switchgear.worker', 'switchgear.loops'}, ours - table\n"
+        "assert not {'dataplane.probe', 'dataplane.sidecar', 'dataplane.admin'} & set(sys.modules)\n"
+    )
+
+    assert set() == imported_by(code)
+
+
 def test_both_planes_import_what_reads_manifests_and_no_more() -> None:
     assert {"pydantic", "watchfiles", "yaml"} == imported_by("import switchgear.run")
 

@@ -195,7 +195,8 @@ class Breaker:
             case Verdict.GOOD if self.state is BreakerState.HALF_OPEN:
                 self._trials_won += 1
                 if self._trials_won >= self.policy.half_open_requests:
-                    self._close(now_s)
+                    won = self._trials_won
+                    self._close(f"{won} trial call{'s'[: won > 1]} succeeded", now_s)
             case Verdict.GOOD:
                 self._succeeded(now_s)
             case Verdict.BAD:
@@ -214,6 +215,25 @@ class Breaker:
     def _succeeded(self, now_s: float) -> None:
         self.failures_in_row = 0
         self._windowed().add(success=True, now_s=now_s)
+
+    def told(self) -> tuple[float, int]:
+        """Return what others need to open as this one has: until when, and the openings in a row."""
+        return self._open_until_s, self._trips
+
+    def follow_opening(self, *, until_s: float, row: int, reason: str) -> None:
+        """Open as another's breaker of the same target has; never for a shorter time than now."""
+        is_open = self.state is BreakerState.OPEN
+        if is_open and until_s <= self._open_until_s:
+            return
+        self._open_until_s = until_s
+        self._trips = row
+        if not is_open:
+            self._enter(BreakerState.OPEN, reason)
+
+    def follow_closing(self, reason: str, now_s: float) -> None:
+        """Close as another's has, and ramp up from now."""
+        if self.state is not BreakerState.CLOSED:
+            self._close(reason, now_s)
 
     def _reason_to_open(self, error: str, now_s: float) -> str:
         policy = self.policy
@@ -237,10 +257,9 @@ class Breaker:
         self._trips = trips + 1
         self._enter(BreakerState.OPEN, reason)
 
-    def _close(self, now_s: float) -> None:
-        won = self._trials_won
+    def _close(self, reason: str, now_s: float) -> None:
         self.failures_in_row = 0
-        self._enter(BreakerState.CLOSED, f"{won} trial call{'s'[: won > 1]} succeeded")
+        self._enter(BreakerState.CLOSED, reason)
         self._ramp_since_s = now_s
 
     def _enter(self, state: BreakerState, reason: str) -> None:

@@ -76,6 +76,17 @@ class Cooldown:
         if epoch == self.epoch:
             self._row = 0
 
+    def told(self) -> tuple[float, str]:
+        """Return what others need to pause as this one does: until when, and why."""
+        return self.until_s, self._detail
+
+    def follow(self, *, until_s: float, detail: str) -> None:
+        """Pause as another's cooldown of the same target does; never shorter than now."""
+        if until_s > self.until_s:
+            self.epoch += 1
+            self.until_s = until_s
+            self._detail = detail
+
     def _pause(self, epoch: int, pause_s: float, detail: str, now_s: float) -> None:
         if epoch == self.epoch:
             self.epoch += 1
@@ -173,6 +184,27 @@ class CredentialBreaker:
         """Close at once: the secret is another. Calls that were sent with the old one are void."""
         self._close("the credential was changed")
         self.epoch += 1
+
+    def told(self) -> tuple[float, int]:
+        """Return what others need to open as this one has: until when, and the openings in a row."""
+        return self.until_s, self._row
+
+    def follow_opening(self, *, until_s: float, row: int, reason: str) -> None:
+        """Open as another's breaker of the same credential has; never for a shorter time."""
+        is_open = self.state is BreakerState.OPEN
+        if is_open and until_s <= self.until_s:
+            return
+        self.until_s = until_s
+        self._row = row
+        if not is_open:
+            self.state = BreakerState.OPEN
+            self.epoch += 1
+            self.reason = reason
+            self._trial = 0
+
+    def follow_closing(self, reason: str) -> None:
+        """Close as another's has."""
+        self._close(reason)
 
     def _trip(self, epoch: int, open_s: float, reason: str, now_s: float) -> None:
         if epoch != self.epoch:

@@ -33,6 +33,11 @@ class ProbeHealth:
             if self._failed_in_row >= check.unhealthy_threshold:
                 self.healthy = False
 
+    def follow(self, *, healthy: bool | None, detail: str) -> None:
+        """Take over a verdict that another has come to."""
+        self.healthy = healthy
+        self.detail = detail
+
     def answered(self) -> None:
         """End a row of failed probes: a real call was served, which is the better witness.
 

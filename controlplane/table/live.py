@@ -21,6 +21,8 @@ nobody else sees, and what their calls prove goes nowhere.
 A state is made when it is first needed: a target that was never called is closed and idle, and costs
 nothing. So an install takes time in what was measured, if the rest was found before (`prepare`), and
 `order`, `refusal`, `admit` and `record` in the targets of the route at most.
+
+What is expensive to find out can be shared with live tables of other processes: see `news`.
 """
 
 from __future__ import annotations
@@ -28,9 +30,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
+from controlplane.table import sharing
 from controlplane.table.breaker import BreakerState
 from controlplane.table.layout import Layout, Prepared, prepare
 from controlplane.table.measured import Measured
+from controlplane.table.news import News, NewsKind
 from controlplane.table.outcome import Outcome, Refusal, SkipReason
 from controlplane.table.permit import NO_EPOCH, VERDICTS, Permit, learn
 from controlplane.table.schema import (
@@ -78,6 +82,7 @@ class LiveTable:
         self._measured = Measured()
         self._turns: dict[str, int] = {}
         self._listeners: list[Callable[[Transition], None]] = []
+        self._tellers: list[Callable[[News], None]] = []
 
     @property
     def table(self) -> Table:
@@ -92,6 +97,34 @@ class LiveTable:
     def subscribe(self, listener: Callable[[Transition], None]) -> None:
         """Call `listener` with each transition from now on, at once, after the state has changed."""
         self._listeners.append(listener)
+
+    def tell(self, listener: Callable[[News], None]) -> None:
+        """Call `listener` with what this live table finds out by itself, for others; see `news`."""
+        self._tellers.append(listener)
+
+    def news(self, now_s: float) -> Sequence[News]:
+        """Tell all that is in force now, for one that knows nothing yet."""
+        return tuple(sharing.in_force(self._measured, now_s))
+
+    def follow(self, news: News, now_s: float) -> None:
+        """Take over what another live table of the same table has found out."""
+        transition = sharing.follow(news, self._measured, now_s)
+        if transition is not None:
+            self._announce(transition)
+
+    def used_elsewhere(self, provider: str, at_s: float, *, served: bool) -> None:
+        """Take note of calls of another process, so that a busy provider is not probed.
+
+        at_s: when the latest was admitted. served: whether one was answered since the last note.
+        """
+        configured = self.table.providers.get(provider)
+        if configured is None:
+            return
+        state = self._measured.provider(configured)
+        if state.last_used_s is None or state.last_used_s < at_s:
+            state.last_used_s = at_s
+        if served:
+            state.health.answered()
 
     def install(self, table: Table, now_s: float, prepared: Prepared | None = None) -> None:
         """Make `table` the current one; keep what was measured of all that is still in it.
@@ -174,6 +207,7 @@ class LiveTable:
         permit.recorded = True
         state, credential = permit.target_state, permit.target_state.credential
         before, credential_before = state.breaker.state, credential.breaker.state
+        pause = state.cooldown.epoch
         self._leave(permit)
         credential.breaker.give_back(permit.credential_trial)
         state.breaker.give_back(
@@ -185,6 +219,8 @@ class LiveTable:
             random=self._random,
         )
         learn(permit, outcome, now_s)
+        if state.cooldown.epoch != pause and self._measured.targets.get(permit.key) is state:
+            self._tell(sharing.of_cooldown(permit.key, state.cooldown))
         if state.breaker.state is not before:
             self._announce_target(permit, before, now_s)
         if credential.breaker.state is not credential_before:
@@ -211,10 +247,14 @@ class LiveTable:
         A provider that is not in the current table is left alone.
         """
         configured = self.table.providers.get(provider)
-        if configured is not None:
-            self._measured.provider(configured).health.probed(
-                reachable=reachable, detail=detail, check=configured.health_check
-            )
+        if configured is None:
+            return
+        health = self._measured.provider(configured).health
+        before = health.healthy
+        health.probed(reachable=reachable, detail=detail, check=configured.health_check)
+        if health.healthy is not before:
+            kind = NewsKind.HEALTH
+            self._tell(News(kind=kind, key=provider, detail=health.detail, healthy=health.healthy))
 
     def last_used_s(self, provider: str) -> float | None:
         """Return when a call to the provider was last admitted, None if never."""
@@ -237,6 +277,23 @@ class LiveTable:
                 targets=list(self.target_views(provider.name, now_s)),
             )
             for provider in self.table.providers.values()
+        ]
+
+    def measured_view(self, now_s: float) -> Sequence[ProviderView]:
+        """Show only what was measured of the current table: providers and targets with a state."""
+        measured = self._measured
+        return [
+            replace(
+                self.provider_view(provider, now_s),
+                targets=[
+                    view
+                    for target in measured.layout.targets.get(name, ())
+                    if target.key in measured.targets
+                    and (view := self.target_view(target, now_s)) is not None
+                ],
+            )
+            for name in measured.providers
+            if (provider := self.table.providers.get(name)) is not None
         ]
 
     def provider_view(self, provider: Provider, now_s: float) -> ProviderView:
@@ -344,6 +401,7 @@ class LiveTable:
         state = permit.target_state
         if state.breaker.state is before or self._measured.targets.get(permit.key) is not state:
             return
+        self._tell(sharing.of_breaker(permit.key, state.breaker))
         before_name = state_name(before, state.mode)
         after_name = state_name(state.breaker.state, state.mode)
         if before_name is not after_name:
@@ -368,6 +426,7 @@ class LiveTable:
             or self._measured.credentials.get(credential.key) is not credential
         ):
             return
+        self._tell(sharing.of_credential(credential))
         self._announce(
             Transition(
                 key=credential.key,
@@ -380,6 +439,11 @@ class LiveTable:
                 scope=TransitionScope.CREDENTIAL,
             )
         )
+
+    def _tell(self, news: News | None) -> None:
+        if news is not None:
+            for listener in self._tellers:
+                listener(news)
 
     def _announce(self, transition: Transition) -> None:
         for listener in self._listeners:

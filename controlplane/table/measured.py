@@ -44,20 +44,28 @@ class Measured:
         layout = self.layout
         if table is not layout.table and provider.target_key(target.model) != target.key:
             return None
-        state = self.targets.get(target.key)
+        state = self.targets.get(target.key) or self.target(target.key)
         if state is None:
-            place = layout.places.get(target.key)
-            if place is not None:
-                state = self.targets[target.key] = TargetState(
-                    breaker=Breaker(place.policy),
-                    mode=place.policy.mode,
-                    credential=self._credential(place.credential_key),
-                )
-            elif table is layout.table:
+            if table is layout.table:
                 return None
-            else:
-                state = self._forgotten(provider)
+            state = self._forgotten(provider)
         return provider, state
+
+    def target(self, key: str) -> TargetState | None:
+        """Return the state of a target of the current table, None if it is not in it."""
+        state = self.targets.get(key)
+        place = self.layout.places.get(key)
+        if state is None and place is not None:
+            state = self.targets[key] = TargetState(
+                breaker=Breaker(place.policy),
+                mode=place.policy.mode,
+                credential=self._credential(place.credential_key),
+            )
+        return state
+
+    def credential(self, key: str) -> CredentialState | None:
+        """Return the state of a credential of the current table, None if it is not in it."""
+        return self._credential(key) if key in self.layout.owners else None
 
     def provider(self, provider: Provider) -> ProviderState:
         """Return the state of a provider, of the current table or of one before it."""

@@ -37,7 +37,7 @@ class Transition:
     key: the target's key, or the credential's if that is the scope.
     provider, model: those of the call that moved it; model is empty for a credential.
     reason: for people, like `3 failures in a row, last: upstream_error 500`.
-    at_s: monotonic seconds.
+    at_s: monotonic seconds. followed: another process found it out, and this one was told.
     """
 
     key: str
@@ -48,6 +48,7 @@ class Transition:
     reason: str
     at_s: float
     scope: TransitionScope = TransitionScope.TARGET
+    followed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

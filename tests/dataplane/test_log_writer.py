@@ -223,3 +223,38 @@ def test_flush_brings_out_what_waits(pipe: Pipe, handler: LineHandler, later: La
     handler.flush()
     assert b"one\ntwo\n" == pipe.read()
     assert 1 == len(later.calls)
+
+
+def test_no_line_is_torn_by_those_of_another_process(
+    pipe: Pipe, handler: LineHandler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each write of a batch ends with a line, so whatever comes between comes between lines."""
+    other = os.dup(pipe.writer)
+    real = os.write
+
+    def write(descriptor: int, data: bytes) -> int:
+        written = real(descriptor, data)
+        real(other, b"another\n")
+        return written
+
+    handler.batch(lambda _seconds, _call: None, lambda: 0.0)
+    lines = [f"{number:03d} {'x' * 96}" for number in range(100)]
+    for line in lines:
+        handler.write(f"{line}\n".encode())
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", write)
+        handler.flush()
+    os.close(other)
+    seen = pipe.lines(handler)
+
+    assert lines == [line for line in seen if line != "another"]
+    assert "another" in seen
+
+
+def test_a_line_that_is_longer_than_a_piece_still_goes_out(
+    pipe: Pipe, handler: LineHandler
+) -> None:
+    long = "x" * 10_000
+    handler.write(f"{long}\nshort\n".encode())
+
+    assert [long, "short"] == pipe.lines(handler)

@@ -59,6 +59,13 @@ def stream() -> Iterator[io.StringIO]:
     unconfigure(handler)
 
 
+def test_the_number_of_the_process_is_in_every_line_also_of_text() -> None:
+    line = record(status=200)
+
+    assert "said it worker=3 status=200" in TextFormatter({"worker": 3}).format(line)
+    assert 3 == codec.decode_object(JsonFormatter({"worker": 3}).format(line).encode())["worker"]
+
+
 def record(**fields: Any) -> logging.LogRecord:
     made = logging.LogRecord("dataplane.x", logging.INFO, "", 0, "said %s", ("it",), None)
     made.created = 1_790_000_000.25
@@ -95,7 +102,7 @@ def test_request_is_one_json_object_on_one_line(stream: io.StringIO) -> None:
 
 
 @contextmanager
-def written(path: Path) -> Iterator[Callable[[], list[dict[str, Any]]]]:
+def written(path: Path, **common: Any) -> Iterator[Callable[[], list[dict[str, Any]]]]:
     """Log to a file, JSON, as the only one who listens, like in a process of its own."""
     root = logging.getLogger()
     others = tuple(root.handlers)
@@ -103,7 +110,7 @@ def written(path: Path) -> Iterator[Callable[[], list[dict[str, Any]]]]:
         root.removeHandler(other)
     try:
         with path.open("w") as out:
-            handler = configure(LogFormat.JSON, out)
+            handler = configure(LogFormat.JSON, out, common=common)
             yield lambda: [codec.decode_object(line) for line in path.read_bytes().splitlines()]
             unconfigure(handler)
     finally:
@@ -122,7 +129,7 @@ def test_line_is_the_same_whether_others_listen_or_not(tmp_path: Path, model: st
     """Straight to the file if the log is ours alone, else through logging: but for the time."""
     span = FakeSpan("4bf92f3577b34da6a3ce929d0e0e4736", model)
     other = logging.NullHandler()
-    with written(tmp_path / "log") as lines:
+    with written(tmp_path / "log", worker=3) as lines:
         log_request(span, "req-1")
         logging.getLogger("switchgear").addHandler(other)
         log_request(span, "req-1")

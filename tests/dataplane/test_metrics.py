@@ -163,3 +163,44 @@ def test_a_listener_that_fails_harms_nobody(caplog: pytest.LogCaptureFixture) ->
 
     assert [event] == seen
     assert "a listener failed at AttemptEnded" in caplog.text
+
+
+def test_the_numbers_of_several_processes_add_up() -> None:
+    """Each part counts half of the attempts; the sum is what one would have counted."""
+    (whole, clock), parts = metrics(), [metrics()[0], metrics()[0]]
+    attempts = [
+        ended(at_s=clock.now_s - RATE_WINDOW_S / 2),
+        ended(usage=Usage(input_tokens=3, output_tokens=2), cost=0.5),
+        ended(Decision.NEXT_TARGET, error_type="500", first_event_s=None),
+        ended(Decision.NEXT_TARGET, error_type="500", first_event_s=0.4),
+        ended(at_s=clock.now_s, first_event_s=0.003),
+        ended(Decision.CANCELLED),
+    ]
+    for number, attempt in enumerate(attempts):
+        whole.listen(attempt)
+        parts[number % 2].listen(attempt)
+    summed = ProviderMetrics(clock, lambda: 5.0)
+    for part in parts:
+        summed.add(part.numbers())
+
+    assert whole.view("a") == summed.view("a")
+    assert whole.numbers() == summed.numbers()
+
+
+def test_the_history_of_another_can_be_shown() -> None:
+    told, _ = metrics()
+    told.moved(
+        Transition(
+            key="k",
+            provider="a",
+            model="m",
+            before=StateName.CLOSED,
+            after=StateName.OPEN,
+            reason="x",
+            at_s=0.0,
+        )
+    )
+    shown, _ = metrics()
+    shown.take_history(told)
+
+    assert told.view("a") == shown.view("a")

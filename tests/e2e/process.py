@@ -70,6 +70,13 @@ class Process:
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 
+    def signal_worker(self, pid: int, number: signal.Signals) -> None:
+        """Send a signal to one of its workers."""
+        os.kill(pid, number)
+
+    def kill_worker(self, pid: int) -> None:
+        self.signal_worker(pid, signal.SIGKILL)
+
     async def ended(self) -> int:
         """Wait for the end, and return the exit code."""
         code = await asyncio.wait_for(self._process.wait(), timeout=60)

@@ -295,7 +295,7 @@ async def test_a_probe_takes_a_token_too() -> None:
     async with raw_server(service.talk) as login, raw_server(resource.talk) as url:
         upstream = with_secret(url, login)
         async with running(table([upstream], model="gpt"), environ={"AZURE_SECRET": SECRET}) as rig:
-            health = await rig.sidecar._pool.get(upstream).is_healthy()
+            health = await rig.sidecar._plane.pool.get(upstream).is_healthy()
 
     assert "healthy" == health.verdict
     assert ["GET /openai/v1/models HTTP/1.1"] == resource.lines

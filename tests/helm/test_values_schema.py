@@ -106,6 +106,8 @@ def test_the_defaults_pass() -> None:
         ({"ipFamily": "ipv6"}, "'/ipFamily'", "one of"),
         ({"logFormat": "xml"}, "'/logFormat'", "one of"),
         ({"maxBody": "64 megs"}, "'/maxBody'", "pattern"),
+        ({"workers": 0}, "'/workers'", "minimum"),
+        ({"workers": 65}, "'/workers'", "maximum"),
         ({"manifests": {"notes.txt": "x"}}, "'/manifests'", "'notes.txt' not allowed"),
         ({"manifests": {"a.yaml": ""}}, "'/manifests/a.yaml'", "minLength"),
         ({"manifests": {"a.yaml": {"kind": "LLMRoute"}}}, "'/manifests/a.yaml'", "missing"),

@@ -199,3 +199,29 @@ def test_watching_goes_on_until_it_is_interrupted(admin: Canned) -> None:
     assert ["NAME", "chat"] == [line.split()[0] for line in first]
     assert "no routes in /etc/manifests\n" == second
     assert (0, "") == (process.returncode, rest)
+
+
+def test_workers_are_shown_with_what_they_do() -> None:
+    worker = {
+        "worker": 1,
+        "pid": 4711,
+        "state": "serving",
+        "generation": 3,
+        "starts": 2,
+        "inFlight": 4,
+        "connections": 5,
+    }
+    with canned({"/status": {**STATUS, "workers": [worker]}}) as admin:
+        head, line = get(admin, "workers", "-o", "wide").splitlines()
+        short = get(admin, "worker").splitlines()[1]
+
+    assert ["WORKER", "STATE", "GENERATION", "IN FLIGHT", "CONNECTIONS", "PROCESS", "STARTS"] == (
+        cells(head)
+    )
+    assert ["1", "serving", "3", "4", "5", "4711", "2"] == cells(line)
+    assert ["1", "serving", "3", "4", "5"] == cells(short)
+
+
+def test_without_workers_one_process_serves_all() -> None:
+    with canned({"/status": {**STATUS, "workers": []}}) as admin:
+        assert "one process serves all" == get(admin, "workers").strip()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import socket
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from switchgear.settings import (
+    MAX_WORKERS,
     MIB,
     Address,
     Settings,
@@ -163,3 +166,32 @@ def test_state_belongs_where_the_xdg_specification_says(
 def test_without_a_home_the_message_names_the_flag() -> None:
     with pytest.raises(SettingsError, match="--state-dir"):
         default_state_dir({})
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"workers": 0}, "--workers 0: must be from 1"),
+        ({"workers": -1}, "--workers -1: must be from 1"),
+        ({"workers": MAX_WORKERS + 1}, f"to {MAX_WORKERS}; more than there are cores"),
+        ({"workers": 4, "max_in_flight": 3}, "--max-in-flight 3 is shared out among --workers 4"),
+        ({"workers": 4, "max_connections": 3}, "--max-connections 3 is shared out among"),
+    ],
+)
+def test_a_number_of_workers_that_cannot_work_is_refused(
+    settings: dict[str, int], why: str
+) -> None:
+    with pytest.raises(SettingsError, match=re.escape(why)):
+        Settings(state_dir=Path("/s"), **settings)  # type: ignore[arg-type]
+
+
+def test_a_system_that_cannot_share_ports_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(socket, "SO_REUSEPORT")
+
+    with pytest.raises(SettingsError, match="has no SO_REUSEPORT"):
+        Settings(state_dir=Path("/s"), workers=2)
+    assert 1 == Settings(state_dir=Path("/s")).workers
+
+
+def test_as_many_workers_as_there_may_be_are_taken() -> None:
+    assert MAX_WORKERS == Settings(state_dir=Path("/s"), workers=MAX_WORKERS).workers

@@ -51,6 +51,9 @@ The container, once, for both shapes. Takes (dict "context" . "shape" "sidecar"|
     {{- with $.Values.maxBody }}
     - {{ printf "--max-body=%s" . | quote }}
     {{- end }}
+    {{- if gt (int $.Values.workers) 1 }}
+    - {{ printf "--workers=%v" $.Values.workers | quote }}
+    {{- end }}
     {{- range $.Values.extraArgs }}
     - {{ . | quote }}
     {{- end }}

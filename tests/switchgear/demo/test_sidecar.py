@@ -24,7 +24,8 @@ def test_a_taken_port_is_told_with_a_way_out() -> None:
 
         with pytest.raises(SidecarError, match=rf"port {port} .*--port 0"):
             choose_addresses(port)
-        with pytest.raises(SidecarError, match=rf"port {port} .*--port 0"):
+        # Of the port below nobody knows whether it is free.
+        with pytest.raises(SidecarError, match=rf"port ({port - 1}|{port}) .*--port 0"):
             choose_addresses(port - 1)
 
 
