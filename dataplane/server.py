@@ -50,6 +50,7 @@ class Listener:
         self._accepting: asyncio.Server | None = None
         self._connections: set[Connection] = set()
         self._all_lost = asyncio.Event()
+        self._stopping = False
 
     async def start(
         self, host: str = "", port: int = 0, *, sock: socket.socket | None = None
@@ -75,6 +76,7 @@ class Listener:
 
     def stop_accepting(self) -> None:
         """Refuse new connections, and close idle ones; running requests go on."""
+        self._stopping = True
         if self._accepting is not None:
             self._accepting.close()
         for connection in tuple(self._connections):
@@ -98,6 +100,9 @@ class Listener:
         self._connections.add(connection)
         if len(self._connections) > self._max_connections:
             log.warning("more than %d connections, closing a new one", self._max_connections)
+            connection.end()
+        elif self._stopping:
+            # It was in the queue of the socket when that was closed.
             connection.end()
 
     def lost(self, connection: Connection) -> None:
