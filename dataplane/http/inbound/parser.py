@@ -225,7 +225,9 @@ class RequestParser:
         """
         assert self._request is not None
         length = self._request.content_length
-        framing = b"transfer-encoding: chunked" if length is None else b"content-length: %d" % length
+        framing = (
+            b"transfer-encoding: chunked" if length is None else b"content-length: %d" % length
+        )
         self._upgrading = False
         self._head_bytes = self._header_count = 0
         self._parser = httptools.HttpRequestParser(self)
