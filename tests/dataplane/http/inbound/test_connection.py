@@ -403,7 +403,7 @@ async def test_stopping_closes_what_is_idle_and_lets_the_rest_finish() -> None:
         gate.set()
         status, headers, body = await busy.answer()
         rest = await busy.rest()
-        with pytest.raises(OSError, match="refused|reset|Connect"):
+        with pytest.raises(OSError, match=r"refused|reset|Connect"):
             await asyncio.open_connection(*listener.address)  # type: ignore[attr-defined]
 
     assert (b"", b"") == (nothing, rest)
