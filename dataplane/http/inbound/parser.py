@@ -124,19 +124,18 @@ class RequestParser:
     def on_header(self, raw_name: bytes, raw_value: bytes) -> None:
         """Take a header; those after the body are trailers, and dropped."""
         size = len(raw_name) + len(raw_value)
-        self._header_count += 1
-        self._head_bytes += size
-        if (
-            size > MAX_LINE_BYTES
-            or self._header_count > MAX_HEADERS
-            or self._head_bytes > MAX_HEAD_BYTES
-        ):
+        self._header_count = count = self._header_count + 1
+        self._head_bytes = total = self._head_bytes + size
+        if size > MAX_LINE_BYTES or count > MAX_HEADERS or total > MAX_HEAD_BYTES:
             self._refuse(HEAD_TOO_LARGE)
         headers = self._headers
         if headers is None:
             return
         name = _lower(raw_name)
-        value = _text(raw_value)
+        try:
+            value = raw_value.decode().rstrip(" \t")
+        except UnicodeDecodeError:
+            value = raw_value.decode("latin-1").rstrip(" \t")
         if name in headers:
             if name == "host":
                 self._refuse(BAD_REQUEST)
@@ -245,10 +244,3 @@ class _RefusedError(Exception):
 @lru_cache(maxsize=512)
 def _lower(name: bytes) -> str:
     return name.decode("ascii").lower()
-
-
-def _text(value: bytes) -> str:
-    try:
-        return value.decode().rstrip(" \t")
-    except UnicodeDecodeError:
-        return value.decode("latin-1").rstrip(" \t")
