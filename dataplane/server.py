@@ -20,7 +20,7 @@ Handler = Callable[[Request], Awaitable[Answer | StreamAnswer]]
 ErrorBody = Callable[[int, str], bytes]
 
 _BACKLOG = 1024
-_FLUSH_S = 1.0
+_END_S = 1.0
 
 _REFUSALS = {
     417: "no such expectation can be met",
@@ -86,12 +86,13 @@ class Listener:
         """Cancel what still runs, and close all connections."""
         self.stop_accepting()
         tasks = [task for connection in tuple(self._connections) if (task := connection.end())]
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if tasks:
+            await asyncio.wait(tasks, timeout=_END_S)
         # What was said last is given a moment to leave; a caller that does not read is not waited for.
-        if not await self._lost_within(_FLUSH_S):
+        if not await self._lost_within(_END_S):
             for connection in tuple(self._connections):
                 connection.abort()
-            await self._lost_within(_FLUSH_S)
+            await self._lost_within(_END_S)
 
     # What connections do.
 

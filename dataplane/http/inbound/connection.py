@@ -136,8 +136,7 @@ class Connection(asyncio.Protocol):
         """Close it, and cancel what answers its request, which is returned."""
         if self.transport is not None:
             self.transport.close()
-        if self._task is not None:
-            self._task.cancel()
+        self._cancel()
         return self._task
 
     def abort(self) -> None:
@@ -214,8 +213,7 @@ class Connection(asyncio.Protocol):
 
         One who has only shut down its half cannot be told from one who has closed both.
         """
-        if self._task is not None:
-            self._task.cancel()
+        self._cancel()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancel what answers; nobody is there to hear it."""
@@ -224,8 +222,7 @@ class Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._task is not None:
-            self._task.cancel()
+        self._cancel()
         self._parser.close()
         self._owner.lost(self)
 
@@ -240,6 +237,11 @@ class Connection(asyncio.Protocol):
             _tell(self._drained)
 
     # Inside.
+
+    def _cancel(self) -> None:
+        """Cancel the task, once: what it does to clean up is not to be cancelled too."""
+        if self._task is not None and not self._task.cancelling():
+            self._task.cancel()
 
     def _wake(self) -> None:
         if self._task is None:
@@ -283,8 +285,8 @@ class Connection(asyncio.Protocol):
         if self._stopping:
             request.keep_alive = False
         self._current = request
-        if self._rest is not None:
-            self._parse_rest()
+        if self._reading_paused:
+            self._resume_reading()
         try:
             answer = await self._owner.handler(request)
             if not answer.sent:
@@ -357,7 +359,9 @@ class Connection(asyncio.Protocol):
             self._reading_paused = True
 
     def _resume_reading(self) -> None:
-        """Read on, unless there is more to parse or to answer first."""
+        """Read on, unless there is too much to parse or to answer first."""
+        if self._rest is not None:
+            self._parse_rest()
         if self._rest is not None or len(self._parser.requests) > MAX_WAITING:
             return
         self._reading_paused = False

@@ -123,7 +123,8 @@ class RequestParser:
 
     def on_header(self, raw_name: bytes, raw_value: bytes) -> None:
         """Take a header; those after the body are trailers, and dropped."""
-        size = len(raw_name) + len(raw_value)
+        length = len(raw_name)
+        size = length + len(raw_value)
         self._header_count = count = self._header_count + 1
         self._head_bytes = total = self._head_bytes + size
         if size > MAX_LINE_BYTES or count > MAX_HEADERS or total > MAX_HEAD_BYTES:
@@ -131,7 +132,7 @@ class RequestParser:
         headers = self._headers
         if headers is None:
             return
-        name = _lower(raw_name)
+        name = _lower(raw_name) if length < 64 else raw_name.decode("ascii").lower()
         try:
             value = raw_value.decode().rstrip(" \t")
         except UnicodeDecodeError:
@@ -243,4 +244,5 @@ class _RefusedError(Exception):
 
 @lru_cache(maxsize=512)
 def _lower(name: bytes) -> str:
+    """Give a name as text. Most are known; long ones are not to be kept."""
     return name.decode("ascii").lower()

@@ -360,6 +360,42 @@ async def test_a_caller_that_leaves_cancels_its_handler(how: str) -> None:
             await until(lambda: not listener._connections)
 
 
+@pytest.mark.parametrize("how", ["leaves", "is told to"])
+async def test_what_a_handler_does_to_clean_up_is_not_cancelled(how: str) -> None:
+    started, tidy = asyncio.Event(), asyncio.Event()
+
+    async def careful(_request: Request) -> Answer:
+        started.set()
+        try:
+            return await asyncio.Future()
+        finally:
+            for _ in range(20):
+                await asyncio.sleep(0)
+            tidy.set()
+
+    async with serving(careful) as listener, calling(listener) as caller:
+        caller.say(GET + b"\r\n")
+        await started.wait()
+        if how == "leaves":
+            caller.writer.close()
+        else:
+            await listener.close()
+        async with asyncio.timeout(10):
+            await tidy.wait()
+
+
+async def test_a_body_behind_a_flood_is_read_when_its_turn_comes() -> None:
+    flood = (GET + b"\r\n") * 5000
+    async with serving() as listener, calling(listener) as caller:
+        caller.say(flood + POST + b"Content-Length: 5\r\n\r\n")
+        for _ in range(5000):
+            await caller.answer()
+        caller.say(b"hello")
+        status, _, body = await caller.answer()
+
+    assert (200, b"hello") == (status, body)
+
+
 async def test_a_caller_that_leaves_in_the_middle_of_its_body_cancels_its_handler() -> None:
     async with serving() as listener, calling(listener) as caller:
         caller.say(POST + b"Content-Length: 5\r\n\r\nhe")
