@@ -59,8 +59,7 @@ class Answer:
             body = b""
         # A large body is not copied only to save a write.
         if len(body) > _COPY_BYTES:
-            transport.write(head)
-            transport.write(body)
+            transport.writelines((head, body))
         else:
             transport.write(head + body)
         if request.writing_paused:
@@ -136,7 +135,7 @@ class StreamAnswer:
             transport.write(b"0\r\n\r\n")
 
 
-_COPY_BYTES = 64 * 1024
+_COPY_BYTES = 32 * 1024
 
 
 def _head(
