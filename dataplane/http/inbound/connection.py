@@ -81,6 +81,7 @@ class Connection(asyncio.Protocol):
     """A connection. It ends when the caller leaves, at a silence, and when `stop` or `end` say so."""
 
     __slots__ = (
+        "_cancelled",
         "_current",
         "_drained",
         "_in_head",
@@ -107,6 +108,7 @@ class Connection(asyncio.Protocol):
         self._parser = RequestParser()
         self.transport: asyncio.Transport | None = None
         self._task: asyncio.Task[None] | None = None
+        self._cancelled = False
         self._current: Request | None = None
         # What the task waits for: a request, or the end of a body that nobody wants; more of the
         # body; room to write.
@@ -136,6 +138,8 @@ class Connection(asyncio.Protocol):
         """Close it, and cancel what answers its request, which is returned."""
         if self.transport is not None:
             self.transport.close()
+        if self._task is not None and self._task.cancelling():
+            self._cancelled = True
         self._cancel()
         return self._task
 
@@ -223,6 +227,12 @@ class Connection(asyncio.Protocol):
             self._timer.cancel()
             self._timer = None
         self._cancel()
+        # Whatever is waited for while cleaning up will not come.
+        if self._current is not None and not self._current.done:
+            self._current.broken = True
+        for waiter in (self._news, self._drained):
+            if waiter is not None:
+                _tell(waiter)
         self._parser.close()
         self._owner.lost(self)
 
@@ -240,12 +250,13 @@ class Connection(asyncio.Protocol):
 
     def _cancel(self) -> None:
         """Cancel the task, once: what it does to clean up is not to be cancelled too."""
-        if self._task is not None and not self._task.cancelling():
+        if self._task is not None and not self._cancelled:
+            self._cancelled = True
             self._task.cancel()
 
     def _wake(self) -> None:
+        self._until_s = math.inf
         if self._task is None:
-            self._until_s = math.inf
             self._task = self._loop.create_task(self._serve())
         elif self._waiter is not None:
             _tell(self._waiter)
@@ -271,7 +282,6 @@ class Connection(asyncio.Protocol):
                         await self._waiter
                     finally:
                         self._waiter = None
-                    self._until_s = math.inf
         except ConnectionError:
             # The caller has left before its answer was out.
             self.abort()
