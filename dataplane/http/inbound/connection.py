@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Protocol, cast
+from collections.abc import Awaitable, Callable
+from typing import Protocol, cast
 
 from dataplane.http.inbound.parser import RequestParser
-from dataplane.http.inbound.request import Request
+from dataplane.http.inbound.request import Answering, Request
 
 KEEPALIVE_S = 75.0
 """The longest silence between two requests, and before the first."""
@@ -36,24 +36,6 @@ SLICE_BYTES = 16 * 1024
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 log = logging.getLogger("switchgear.server")
-
-
-class Answering(Protocol):
-    """An answer, as far as a connection cares. Both methods raise ConnectionError.
-
-    sent: whether it has begun to go out. keep_alive: whether another may follow it.
-    """
-
-    sent: bool
-    keep_alive: bool
-
-    def prepare(self, request: Request, /) -> Coroutine[Any, Any, None]:
-        """Send it, or as much of it as is there."""
-        ...
-
-    def end(self) -> None:
-        """Send what ends it."""
-        ...
 
 
 class Owner(Protocol):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Protocol, Self
+from collections.abc import Coroutine, Mapping
+from typing import Any, Protocol, Self
 from urllib.parse import parse_qsl, unquote
 
 HTTP_1_0 = (1, 0)
@@ -183,6 +183,24 @@ class Request:
         """Say whose request it is, and what answers it, before it is handed on."""
         self._caller = caller
         self.task = task
+
+
+class Answering(Protocol):
+    """An answer, as far as a connection cares. Both methods raise ConnectionError.
+
+    sent: whether it has begun to go out. keep_alive: whether another may follow it.
+    """
+
+    sent: bool
+    keep_alive: bool
+
+    def prepare(self, request: Request, /) -> Coroutine[Any, Any, None]:
+        """Send it, or as much of it as is there."""
+        ...
+
+    def end(self) -> None:
+        """Send what ends it."""
+        ...
 
 
 def _path_of_absolute(target: str) -> str:
