@@ -7,11 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from aiohttp.web_request import BaseRequest
-
 from dataplane import codec, metric_text, rows
 from dataplane.answer import Answer, StreamAnswer
 from dataplane.headers import SERVER
+from dataplane.http.inbound.request import Request
 from dataplane.provider import Feature
 from dataplane.recent import KEPT
 
@@ -57,7 +56,7 @@ class AdminPort:
         """Keep the views."""
         self._views = views
 
-    async def handle(self, request: BaseRequest) -> Answer | StreamAnswer:
+    async def handle(self, request: Request) -> Answer | StreamAnswer:
         """Answer one request."""
         if request.method not in ("GET", "HEAD"):
             return _error(405, "the admin API is read-only: use GET", {"allow": "GET"})
@@ -110,14 +109,14 @@ class ProbePort:
         """Answer as the admin port does."""
         self._admin = admin
 
-    async def handle(self, request: BaseRequest) -> Answer | StreamAnswer:
+    async def handle(self, request: Request) -> Answer | StreamAnswer:
         """Answer one request."""
         if request.path in ("/livez", "/readyz"):
             return await self._admin.handle(request)
         return _error(404, "this port serves /livez and /readyz only")
 
 
-async def _written(request: BaseRequest, document: Mapping[str, Any]) -> Answer | StreamAnswer:
+async def _written(request: Request, document: Mapping[str, Any]) -> Answer | StreamAnswer:
     """Answer with a document of any length, a chunk at a time, as fast as the caller reads."""
     chunks = rows.encode(document)
     if request.method == "HEAD":

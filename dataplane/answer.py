@@ -1,7 +1,6 @@
 """Answers on the wire: one write for a whole one, one write for each batch of a stream.
 
-They stand in for aiohttp's response objects, which do more than we need for each request. The
-server asks three things of an answer: `prepare`, `write_eof` and `keep_alive`.
+A handler may send its answer itself, by `prepare` and `write`, or leave that to the connection.
 """
 
 from __future__ import annotations
@@ -9,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from http import HTTPStatus
 
-from aiohttp.web_request import BaseRequest
+from dataplane.http.inbound.request import HTTP_1_1, Request
 
 _STATUS_LINES: Mapping[int, str] = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus
 }
-_HTTP_1_1 = (1, 1)
 _GONE = "the caller has left"
 
 
@@ -25,7 +23,7 @@ class Answer:
     close: whether the connection ends with it, whatever the caller wishes.
     """
 
-    __slots__ = ("_body", "_close", "_headers", "_lines", "_sent", "keep_alive", "status")
+    __slots__ = ("_body", "_close", "_headers", "_lines", "keep_alive", "sent", "status")
 
     def __init__(
         self,
@@ -39,21 +37,21 @@ class Answer:
         """Write nothing yet."""
         self._lines = lines
         self.status = status
-        self.keep_alive: bool | None = not close
+        self.keep_alive = not close
         self._headers = headers
         self._body = body
         self._close = close
-        self._sent = False
+        self.sent = False
 
-    async def prepare(self, request: BaseRequest) -> None:
+    async def prepare(self, request: Request) -> None:
         """Send it, once. Raises ConnectionError if the caller has left."""
-        if self._sent:
+        if self.sent:
             return
-        self._sent = True
+        self.sent = request.answered = True
         transport = request.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError(_GONE)
-        self.keep_alive = request.keep_alive and not self._close
+        self.keep_alive = request.can_follow() and not self._close
         head = _head(request, self.status, self._headers, self._lines, keep_alive=self.keep_alive)
         body = self._body
         head += b"content-length: %d\r\n\r\n" % len(body)
@@ -61,14 +59,13 @@ class Answer:
             body = b""
         # A large body is not copied only to save a write.
         if len(body) > _COPY_BYTES:
-            transport.write(head)
-            transport.write(body)
+            transport.writelines((head, body))
         else:
             transport.write(head + body)
-        if transport.get_write_buffer_size():
-            await request.writer.drain()
+        if request.writing_paused:
+            await request.drain()
 
-    async def write_eof(self) -> None:
+    def end(self) -> None:
         """Do nothing: `prepare` has sent it all."""
 
 
@@ -83,6 +80,7 @@ class StreamAnswer:
         "_lines",
         "_request",
         "keep_alive",
+        "sent",
         "status",
     )
 
@@ -90,14 +88,15 @@ class StreamAnswer:
         """Write nothing yet; the status is 200. lines: see Answer."""
         self._lines = lines
         self.status = 200
-        self.keep_alive: bool | None = not close
+        self.keep_alive = not close
         self._headers = headers
         self._close = close
         self._chunked = True
         self._ended = False
-        self._request: BaseRequest | None = None
+        self._request: Request | None = None
+        self.sent = False
 
-    async def prepare(self, request: BaseRequest) -> None:
+    async def prepare(self, request: Request) -> None:
         """Send the head, once. Raises ConnectionError if the caller has left."""
         if self._request is not None:
             return
@@ -105,8 +104,9 @@ class StreamAnswer:
         if transport is None or transport.is_closing():
             raise ConnectionResetError(_GONE)
         self._request = request
-        self._chunked = request.version >= (1, 1)
-        self.keep_alive = request.keep_alive and self._chunked and not self._close
+        self.sent = request.answered = True
+        self._chunked = request.version >= HTTP_1_1
+        self.keep_alive = request.can_follow() and self._chunked and not self._close
         head = _head(request, 200, self._headers, self._lines, keep_alive=self.keep_alive)
         transport.write(
             head + (b"transfer-encoding: chunked\r\n\r\n" if self._chunked else b"\r\n")
@@ -119,11 +119,11 @@ class StreamAnswer:
         if request is None or transport is None or transport.is_closing():
             raise ConnectionResetError(_GONE)
         transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
-        if transport.get_write_buffer_size():
-            await request.writer.drain()
+        if request.writing_paused:
+            await request.drain()
 
-    async def write_eof(self) -> None:
-        """End it, once."""
+    def end(self) -> None:
+        """End it, once. Raises ConnectionError if the caller has left."""
         request = self._request
         if self._ended or request is None:
             return
@@ -135,17 +135,17 @@ class StreamAnswer:
             transport.write(b"0\r\n\r\n")
 
 
-_COPY_BYTES = 64 * 1024
+_COPY_BYTES = 32 * 1024
 
 
 def _head(
-    request: BaseRequest, status: int, headers: Mapping[str, str], lines: str, *, keep_alive: bool
+    request: Request, status: int, headers: Mapping[str, str], lines: str, *, keep_alive: bool
 ) -> bytes:
     for name, value in headers.items():
         lines += f"{name}: {value}\r\n"
     if not keep_alive:
         lines += "connection: close\r\n"
-    elif request.version < _HTTP_1_1:
+    elif request.version < HTTP_1_1:
         lines += "connection: keep-alive\r\n"
     line = _STATUS_LINES.get(status) or f"HTTP/1.1 {status} Unknown\r\n"
     return (line + lines).encode("latin-1", "replace")

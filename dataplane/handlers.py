@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
-from aiohttp.web_request import BaseRequest
-
 from controlplane.table.live import LiveTable
 from dataplane import codec, headers
 from dataplane.answer import Answer, StreamAnswer
@@ -23,6 +21,7 @@ from dataplane.body import check_origin, read_body
 from dataplane.errors import ErrorClass, RequestRejected, UpstreamFailed
 from dataplane.events import Events, RequestCompleted, RequestFailed, RequestStarted
 from dataplane.forward import Exchange, Forwarder, NothingAvailable
+from dataplane.http.inbound.request import Request as HttpRequest
 from dataplane.provider import Batch, Completed, Operation, Request
 from dataplane.recent import RecentRequests
 from dataplane.record import replace
@@ -109,7 +108,7 @@ class DataPort:
         self.draining = False
         self._active: set[_Sent] = set()
 
-    async def handle(self, request: BaseRequest) -> Answer | StreamAnswer:
+    async def handle(self, request: HttpRequest) -> Answer | StreamAnswer:
         """Answer one request. Raises only CancelledError, when the caller has left."""
         path = request.path.rstrip("/")
         endpoint = _ENDPOINTS.get(path)
@@ -139,7 +138,7 @@ class DataPort:
             sent.http.task.cancel()
 
     async def _infer(
-        self, http: BaseRequest, path: str, endpoint: _Endpoint
+        self, http: HttpRequest, path: str, endpoint: _Endpoint
     ) -> Answer | StreamAnswer:
         """Serve one call of a model, and tell everybody how it ended."""
         arrived_s = self._clock()
@@ -212,7 +211,7 @@ class DataPort:
             )
         )
 
-    async def _parse(self, http: BaseRequest, endpoint: _Endpoint) -> Request:
+    async def _parse(self, http: HttpRequest, endpoint: _Endpoint) -> Request:
         if self._recent.in_flight > self._limits.max_in_flight:
             raise UpstreamFailed(
                 ErrorClass.OVERLOADED,
@@ -272,12 +271,12 @@ class DataPort:
             await stream.aclose()
         return RequestOutcome.FAILED if failed else RequestOutcome.SERVED
 
-    def _models(self, http: BaseRequest, path: str) -> Answer | StreamAnswer:
+    def _models(self, http: HttpRequest, path: str) -> Answer | StreamAnswer:
         names = self._live.table.model_names()
         if path == _MODELS:
             body = reply.models_body(names)
         else:
-            name = unquote(http.rel_url.raw_path.rstrip("/")[len(_MODELS) + 1 :])
+            name = unquote(http.raw_path.rstrip("/")[len(_MODELS) + 1 :])
             if self._live.table.route_for(name) is None:
                 return self._refuse(reply.unknown_model(name, names), _MODELS_ROUTE)
             body = reply.model_body(name)
@@ -297,7 +296,7 @@ class DataPort:
             status, body, {"x-request-id": request_id, "request-id": request_id, **extra}
         )
 
-    def _span(self, http: BaseRequest, path: str) -> RequestSpan:
+    def _span(self, http: HttpRequest, path: str) -> RequestSpan:
         host, port = self.address
         return self._telemetry.request(
             http.method,
@@ -307,7 +306,7 @@ class DataPort:
             scheme="http",
             server_address=host,
             server_port=port,
-            user_agent=http.headers.get("User-Agent", ""),
+            user_agent=http.headers.get("user-agent", ""),
         )
 
 
@@ -319,7 +318,7 @@ class _Sent:
     """
 
     request_id: str
-    http: BaseRequest
+    http: HttpRequest
     closing: bool
     attempt: Attempt | None = None
     status: int | None = None

@@ -1,8 +1,7 @@
 """A listening socket and its connections: the part of the server that knows no paths.
 
-Built on aiohttp's low-level server. What it adds: errors of the HTTP parser answered in the
-caller's dialect, a bound on connections, a handler that is cancelled when its caller leaves,
-and an end that lets running requests finish.
+`dataplane.http.inbound` speaks HTTP. What is here: a bound on connections, errors of the protocol
+answered in the caller's dialect, and an end that lets running requests finish.
 """
 
 from __future__ import annotations
@@ -12,27 +11,27 @@ import logging
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 
-from aiohttp.abc import AbstractStreamWriter
-from aiohttp.http_parser import RawRequestMessage
-from aiohttp.streams import StreamReader
-from aiohttp.web_protocol import RequestHandler
-from aiohttp.web_request import BaseRequest
-from aiohttp.web_response import StreamResponse
-from aiohttp.web_server import Server
-
 from dataplane.answer import Answer, StreamAnswer
 from dataplane.headers import SERVER
+from dataplane.http.inbound.connection import Connection
+from dataplane.http.inbound.request import Request
 
-Handler = Callable[[BaseRequest], Awaitable[Answer | StreamAnswer]]
+Handler = Callable[[Request], Awaitable[Answer | StreamAnswer]]
 ErrorBody = Callable[[int, str], bytes]
 
-KEEPALIVE_S = 75.0
 BACKLOG = 1024
 """Connections that wait to be accepted; the system may have a lower limit."""
 
-_MAX_LINE = 16 * 1024
-_LINGER_S = 2.0
-_CANCEL_S = 1.0
+_END_S = 1.0
+
+_REFUSALS = {
+    417: "no such expectation can be met",
+    431: "the request's head is too large",
+    414: "the request's head is too large",
+    500: "unexpected error in the sidecar",
+}
+# Never what the parser says: that may quote the request, and with it a key.
+_NO_HTTP = "the request is not valid HTTP"
 
 log = logging.getLogger("switchgear.server")
 
@@ -47,16 +46,19 @@ class Listener:
 
     def __init__(self, handler: Handler, error_body: ErrorBody, *, max_connections: int) -> None:
         """Open nothing yet."""
-        self._handler = handler
+        self.handler = handler
         self._error_body = error_body
         self._max_connections = max_connections
-        self._server: _Server | None = None
         self._accepting: dict[int, asyncio.Server] = {}
+        self._connections: set[Connection] = set()
+        self._all_lost = asyncio.Event()
+        self._stopping = False
+        self._leaving = False
 
     async def start(self, host: str, port: int) -> tuple[str, int]:
         """Listen, and return the address; port 0 takes a free one. Raises OSError if it is taken."""
         loop = asyncio.get_running_loop()
-        accepting = await loop.create_server(self._served(), host, port, backlog=BACKLOG)
+        accepting = await loop.create_server(self._connection, host, port, backlog=BACKLOG)
         bound = accepting.sockets[0]
         self._accepting[bound.fileno()] = accepting
         # Each event of a stream is a small write: it must not wait for the last one's ACK.
@@ -75,117 +77,76 @@ class Listener:
         loop = asyncio.get_running_loop()
         for number in listening.keys() - self._accepting.keys():
             self._accepting[number] = await loop.create_server(
-                self._served(), sock=listening[number].dup(), backlog=BACKLOG
+                self._connection, sock=listening[number].dup(), backlog=BACKLOG
             )
 
     @property
     def connections(self) -> int:
         """How many are open."""
-        return 0 if self._server is None else len(self._server.connections)
+        return len(self._connections)
 
     def leave(self) -> None:
         """End each connection with its next answer, which says so; none is lost by that."""
-        self._served().leaving = True
+        self._leaving = True
+        for connection in tuple(self._connections):
+            connection.leave()
 
     def stop_accepting(self) -> None:
         """Refuse new connections, and close idle ones; running requests go on."""
+        self._stopping = True
         for accepting in self._accepting.values():
             accepting.close()
         self._accepting.clear()
-        if self._server is not None:
-            self._server.pre_shutdown()
+        for connection in tuple(self._connections):
+            connection.stop()
 
     async def close(self) -> None:
         """Cancel what still runs, and close all connections."""
         self.stop_accepting()
-        if self._server is not None:
-            await self._server.shutdown(_CANCEL_S)
+        tasks = [task for connection in tuple(self._connections) if (task := connection.end())]
+        if tasks:
+            await asyncio.wait(tasks, timeout=_END_S)
+        # What was said last is given a moment to leave; a caller that does not read is not waited for.
+        if not await self._lost_within(_END_S):
+            for connection in tuple(self._connections):
+                connection.abort()
+            await self._lost_within(_END_S)
 
-    def _served(self) -> _Server:
-        if self._server is None:
-            self._server = _Server(
-                self._handler,
-                error_body=self._error_body,
-                max_connections=self._max_connections,
-                handler_cancellation=True,
-                access_log=None,
-                keepalive_timeout=KEEPALIVE_S,
-                lingering_time=_LINGER_S,
-                max_line_size=_MAX_LINE,
-                max_field_size=_MAX_LINE,
-                logger=log,
-            )
-        return self._server
+    def _connection(self) -> Connection:
+        return Connection(self, asyncio.get_running_loop())
 
+    # What connections do.
 
-class _Server(Server):
-    """aiohttp's server with our protocol. leaving: answers end their connections from now on."""
+    def opened(self, connection: Connection) -> None:
+        """Count a connection; close one too many."""
+        self._connections.add(connection)
+        if len(self._connections) > self._max_connections:
+            log.warning("more than %d connections, closing a new one", self._max_connections)
+            connection.end()
+        elif self._stopping:
+            # It was in the queue of the socket when that was closed.
+            connection.end()
+        elif self._leaving:
+            connection.leave()
 
-    leaving = False
+    def lost(self, connection: Connection) -> None:
+        """Forget a connection that has ended."""
+        self._connections.discard(connection)
+        if not self._connections:
+            self._all_lost.set()
 
-    def __init__(
-        self, handler: Handler, *, error_body: ErrorBody, max_connections: int, **kwargs: object
-    ) -> None:
-        super().__init__(handler, **kwargs)  # type: ignore[arg-type]  # answers of our own
-        self.error_body = error_body
-        self.max_connections = max_connections
-
-    def __call__(self) -> RequestHandler:
-        return _Protocol(self, loop=self._loop, **self._kwargs)
-
-    def _make_request(
-        self,
-        message: RawRequestMessage,
-        payload: StreamReader,
-        protocol: RequestHandler,
-        writer: AbstractStreamWriter,
-        task: asyncio.Task[None],
-    ) -> BaseRequest:
-        return _Request(message, payload, protocol, writer, task, self._loop)
-
-    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
-        super().connection_made(handler, transport)
-        if len(self._connections) > self.max_connections:
-            log.warning("more than %d connections, closing a new one", self.max_connections)
-            transport.close()
-
-
-class _Request(BaseRequest):
-    """A request whose connection is kept only if the server stays; asked when the answer begins."""
-
-    @property
-    def keep_alive(self) -> bool:
-        server = self._protocol._manager  # noqa: SLF001 - there is no public way to the server
-        assert server is None or isinstance(server, _Server)
-        return server is not None and not server.leaving and not self._message.should_close
-
-
-class _Protocol(RequestHandler):
-    """One connection; it answers what is not HTTP in JSON, and never with a traceback."""
-
-    __slots__ = ("_error_body",)
-
-    def __init__(
-        self, manager: _Server, *, loop: asyncio.AbstractEventLoop, **kwargs: object
-    ) -> None:
-        super().__init__(manager, loop=loop, **kwargs)  # type: ignore[arg-type]
-        self._error_body = manager.error_body
-
-    def handle_error(
-        self,
-        request: BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> StreamResponse:
-        if request.writer.output_size > 0:
-            raise ConnectionError("the answer has begun, no error can follow")
-        if status >= 500:
-            log.error("unexpected error while answering", exc_info=exc)
-            message = "unexpected error in the sidecar"
-        else:
-            # The parser's message may quote the request, and with it a key.
-            message = "the request is not valid HTTP, or its head is too large"
+    def refusal(self, status: int) -> Answer:
+        """Make the answer to what is no request, or has none."""
         head = {"content-type": "application/json", "server": SERVER}
-        body = self._error_body(status, message)
-        return Answer(status, head, body, close=True)  # type: ignore[return-value]  # has what it asks
+        body = self._error_body(status, _REFUSALS.get(status, _NO_HTTP))
+        return Answer(status, head, body, close=True)
+
+    async def _lost_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                while self._connections:
+                    self._all_lost.clear()
+                    await self._all_lost.wait()
+        except TimeoutError:
+            return False
+        return True

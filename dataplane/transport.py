@@ -19,7 +19,6 @@ from dataplane.errors import ErrorClass, UpstreamFailed
 from dataplane.http.client import Client
 from dataplane.http.head import Origin, origin_of
 from dataplane.provider import HttpRequest
-from dataplane.transport_proxied import ProxiedClient
 
 MAX_ANSWER_BYTES = 64 * 2**20
 """A unary answer beyond this is refused; a batch of 2,048 embeddings of 3,072 floats fits."""
@@ -60,6 +59,16 @@ class Transport(Protocol):
         ...
 
 
+class _Proxied(Protocol):
+    """What sends requests through a proxy."""
+
+    async def send(
+        self, request: HttpRequest, connect_s: float, until_s: float = math.inf
+    ) -> UpstreamResponse: ...
+
+    async def aclose(self) -> None: ...
+
+
 class HttpTransport:
     """Transport over the network. Open it with `async with`.
 
@@ -73,12 +82,15 @@ class HttpTransport:
         self._schemes = frozenset(named) if proxies else frozenset()
         self._tls = tls
         self._client: Client | None = None
-        self._proxied: ProxiedClient | None = None
+        self._proxied: _Proxied | None = None
 
     async def __aenter__(self) -> Self:
         """Open the client."""
         self._client = Client(tls=self._tls)
         if self._schemes:
+            # aiohttp, at 16 MB, is for those only who need a proxy.
+            from dataplane.transport_proxied import ProxiedClient  # noqa: PLC0415
+
             self._proxied = ProxiedClient(tls=self._tls)
         return self
 

@@ -12,8 +12,6 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from aiohttp.web_request import BaseRequest
-
 from controlplane.table import snapshot
 from controlplane.table.live import LiveTable
 from controlplane.table.schema import Provider, Table
@@ -22,6 +20,7 @@ from dataplane.admin import AdminPort, Views
 from dataplane.answer import Answer, StreamAnswer
 from dataplane.fleet import merge
 from dataplane.fleet.messages import Report
+from dataplane.http.inbound.request import Request
 from dataplane.metric_reading import MetricsReader
 from dataplane.metric_text import exposition
 from dataplane.metrics import ProviderMetrics
@@ -128,7 +127,7 @@ class FleetAdmin:
             )
         )
 
-    async def handle(self, request: BaseRequest) -> Answer | StreamAnswer:
+    async def handle(self, request: Request) -> Answer | StreamAnswer:
         """Answer one request, after asking the workers what it takes."""
         match request.path.rstrip("/"):
             case "/status":

@@ -11,17 +11,20 @@ from controlplane.table.schema import ProviderType
 
 HEAVY = (
     "aiobotocore",
+    "aiohttp",
     "boto3",
     "botocore",
     "click",
     "grpc",
     "hypothesis",
+    "multidict",
     "opentelemetry",
     "pydantic",
     "requests",
     "watchfiles",
     "xllamacpp",
     "yaml",
+    "yarl",
 )
 
 # Words in names of modules: of Claude's models on Bedrock, Bedrock knows what Anthropic's page says.
@@ -73,6 +76,23 @@ def test_a_worker_imports_the_contract_and_the_data_plane_and_nothing_that_makes
 
 def test_both_planes_import_what_reads_manifests_and_no_more() -> None:
     assert {"pydantic", "watchfiles", "yaml"} == imported_by("import switchgear.run")
+
+
+def test_aiohttp_is_for_those_who_need_a_proxy() -> None:
+    code = (
+        "import asyncio, os\n"
+        "from dataplane.transport import HttpTransport\n"
+        "async def opened():\n"
+        "    async with HttpTransport():\n"
+        "        pass\n"
+        "{}asyncio.run(opened())\n"
+    )
+
+    clean = "for name in [*os.environ]:\n    if name.lower().endswith('_proxy'):\n        del os.environ[name]\n"
+    without = imported_by(code.format(clean))
+    within = imported_by(code.format("os.environ['https_proxy'] = 'http://127.0.0.1:1'\n"))
+
+    assert (set(), {"aiohttp", "multidict", "yarl"}) == (without, within)
 
 
 def test_the_contract_imports_nothing_but_the_standard_library() -> None:

@@ -1,7 +1,7 @@
-"""A lean HTTP/1.1 client for the request path; its one user is `dataplane.transport`.
+"""HTTP/1.1 for the request path: a lean client, whose one user is `dataplane.transport`.
 
 It does what a proxy needs of a client and nothing else, with as few objects for each request as
-that takes. Which part is where:
+that takes. The server is in `inbound`, with a table of its own. Which part is where:
 
     head          URLs, and the bytes of a request's head
     answer        parses answers, and refuses what breaks the protocol (pure)

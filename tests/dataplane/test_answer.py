@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
-from aiohttp.web_request import BaseRequest
 
 from dataplane.answer import Answer, StreamAnswer
+from dataplane.http.inbound.request import Request
 from dataplane.server import Listener
 
-Handler = Callable[[BaseRequest], Awaitable[Answer | StreamAnswer]]
+Handler = Callable[[Request], Awaitable[Answer | StreamAnswer]]
 
 
 @asynccontextmanager
@@ -43,11 +43,11 @@ def get(version: str = "1.1", method: str = "GET", connection: str = "close") ->
     return (line + (f"Connection: {connection}\r\n" if connection else "") + "\r\n").encode()
 
 
-async def whole(_request: BaseRequest) -> Answer:
+async def whole(_request: Request) -> Answer:
     return Answer(200, {"content-type": "text/plain"}, b"hello")
 
 
-async def streamed(request: BaseRequest) -> StreamAnswer:
+async def streamed(request: Request) -> StreamAnswer:
     answer = StreamAnswer({"content-type": "text/plain"})
     await answer.prepare(request)
     for piece in (b"one", b"two"):
@@ -124,7 +124,7 @@ async def test_after_a_stream_the_connection_serves_on() -> None:
 async def test_a_large_body_comes_whole() -> None:
     body = bytes(range(256)) * 4096
 
-    async def large(_request: BaseRequest) -> Answer:
+    async def large(_request: Request) -> Answer:
         return Answer(200, {}, body)
 
     async with serving(large) as address:
@@ -136,7 +136,7 @@ async def test_a_large_body_comes_whole() -> None:
 async def test_a_slow_reader_holds_the_writer_back() -> None:
     written = 0
 
-    async def endless(request: BaseRequest) -> StreamAnswer:
+    async def endless(request: Request) -> StreamAnswer:
         nonlocal written
         answer = StreamAnswer({})
         await answer.prepare(request)
@@ -162,7 +162,7 @@ async def test_writing_to_a_caller_who_left_is_a_connection_error() -> None:
     failed = asyncio.Event()
     gone = asyncio.Event()
 
-    async def late(request: BaseRequest) -> StreamAnswer:
+    async def late(request: Request) -> StreamAnswer:
         answer = StreamAnswer({})
         await answer.prepare(request)
         assert request.transport is not None

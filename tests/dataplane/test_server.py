@@ -7,9 +7,9 @@ import socket
 from collections.abc import AsyncIterator
 
 import pytest
-from aiohttp.web_request import BaseRequest
 
 from dataplane.answer import Answer
+from dataplane.http.inbound.request import Request
 from dataplane.server import Listener
 from tests.e2e.rig import until
 
@@ -26,7 +26,7 @@ class Gate:
         self.open.set()
         self.asked = 0
 
-    async def handle(self, _request: BaseRequest) -> Answer:
+    async def handle(self, _request: Request) -> Answer:
         self.asked += 1
         await self.open.wait()
         return Answer(200, {}, self.name.encode())

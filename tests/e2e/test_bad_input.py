@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-from collections.abc import AsyncIterator
+import zlib
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -143,6 +144,21 @@ async def test_a_compressed_body_counts_by_its_full_size(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize(
+    ("coding", "deflate"),
+    [("gzip", gzip.compress), ("GZIP", gzip.compress), ("deflate", zlib.compress)],
+)
+async def test_a_compressed_body_is_read(
+    rig: Rig, coding: str, deflate: Callable[[bytes], bytes]
+) -> None:
+    """404 is the unknown model: the body was understood."""
+    headers = {"content-type": "application/json", "content-encoding": coding}
+    async with rig.http.post(
+        f"{rig.base_url}/chat/completions", data=deflate(chat(model="nope")), headers=headers
+    ) as response:
+        assert 404 == response.status
+
+
+@pytest.mark.parametrize(
     ("method", "path", "status", "allow"),
     [
         ("GET", "/v1/chat/completions", 405, "POST"),
@@ -175,6 +191,9 @@ async def test_paths_and_methods(
         ({"content-type": "application/x-www-form-urlencoded"}, 404),
         ({"content-type": "application/json; charset=utf-8"}, 404),
         ({"content-type": "application/vnd.api+json"}, 404),
+        ({"content-encoding": "identity"}, 404),
+        ({"content-encoding": "br"}, 415),
+        ({"content-encoding": "zstd"}, 415),
         ({"origin": "https://evil.example"}, 403),
         ({"origin": "null"}, 403),
         ({"origin": "http://localhost:3000"}, 404),
@@ -196,6 +215,12 @@ HTTP_ATTACKS = {
     "long path": b"GET /" + b"a" * 40_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
     "long header": LINE + b"Host: a\r\nX: " + b"a" * 40_000 + b"\r\n\r\n",
     "many headers": LINE + b"Host: a\r\n" + b"X-A: 1\r\n" * 500 + b"\r\n",
+    "no host": LINE + b"Content-Length: 2\r\n\r\n{}",
+    "two hosts": LINE + b"Host: a\r\nHost: b\r\nContent-Length: 2\r\n\r\n{}",
+    "bare line feeds": LINE[:-2] + b"\nHost: a\n\n",
+    "http/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "connect": b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n",
+    "expectation": LINE + b"Host: a\r\nExpect: more\r\n\r\n",
     "bad header name": LINE + b"Host: a\r\nX Y: 1\r\n\r\n",
     "nul in value": LINE + b"Host: a\r\nX: a\x00b\r\n\r\n",
     "folded": LINE + b"Host: a\r\nX: 1\r\n 2\r\n\r\n",
