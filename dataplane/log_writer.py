@@ -25,7 +25,7 @@ _PIECE_BYTES = 4096
 BATCH_S = 0.01
 """The longest that a line waits for others; after a quiet time as long as this it does not wait."""
 
-_BATCH_BYTES = 32 * 1024
+_BATCH_LINES = 128
 
 
 class LineHandler(logging.Handler):
@@ -43,8 +43,7 @@ class LineHandler(logging.Handler):
         self.lost = 0
         self._later: Callable[[float, Callable[[], None]], object] | None = None
         self._clock: Callable[[], float] = lambda: 0.0
-        self._batch: list[bytes] = []
-        self._batch_bytes = 0
+        self._batch: list[Callable[[], bytes]] = []
         self._written_s = 0.0
         self._called = False
         self._poll: select.poll | None = None
@@ -64,29 +63,28 @@ class LineHandler(logging.Handler):
     def batch(
         self, later: Callable[[float, Callable[[], None]], object], clock: Callable[[], float]
     ) -> None:
-        """Let lines that are already made go out together from now on.
+        """Let lines that are made here go out together from now on.
 
         later: calls a function after some seconds, in the thread that calls `write`.
         clock: monotonic seconds.
         """
         self._later, self._clock = later, clock
 
-    def write(self, line: bytes) -> None:
-        """Write a line that is already made, or keep it for the next batch."""
+    def write(self, make: Callable[[], bytes]) -> None:
+        """Write the line that `make` makes, now or with the next batch; it is made as late."""
         self.acquire()
         try:
             later = self._later
             if later is None:
-                self._write(line)
+                self._write(make())
                 return
             now_s = self._clock()
             if not self._called and now_s - self._written_s >= BATCH_S:
                 self._written_s = now_s
-                self._write(line)
+                self._write(make())
                 return
-            self._batch.append(line)
-            self._batch_bytes += len(line)
-            if self._batch_bytes > _BATCH_BYTES:
+            self._batch.append(make)
+            if len(self._batch) >= _BATCH_LINES:
                 self._write_batch()
             if not self._called:
                 self._called = True
@@ -109,9 +107,17 @@ class LineHandler(logging.Handler):
 
     def _write_batch(self) -> None:
         if self._batch:
-            lines, self._batch, self._batch_bytes = self._batch, [], 0
+            batch, self._batch = self._batch, []
             self._written_s = self._clock()
-            self._write(b"".join(lines), len(lines))
+            self._write(b"".join(map(self._made, batch)), len(batch))
+
+    def _made(self, make: Callable[[], bytes]) -> bytes:
+        """Make a line of a batch; one that cannot be made is no reason to lose the others."""
+        try:
+            return make()
+        except Exception:  # noqa: BLE001 - as logging's own handlers do
+            self.lost += 1
+            return b""
 
     def _write(self, data: bytes, lines: int = 1) -> None:
         if self._rest:

@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Mapping
 from contextlib import suppress
 from enum import StrEnum
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import TracebackType
 from typing import Any, Protocol, TextIO
 
@@ -74,7 +74,7 @@ def log_request(span: Traced, request_id: str = "") -> None:
     only = _only_handler()
     if only is not None:
         handler, common = only
-        handler.write(_request_line(span, flight, request_id, common))
+        handler.write(partial(_request_line, span, flight, request_id, common))
         return
     fields: dict[str, Any] = {
         "outcome": flight.outcome.value if flight.outcome is not None else "",

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from controlplane.table.view import Transition
-from dataplane.events import AttemptEnded, Event
+from dataplane.events import AttemptEnded, Event, Later
 from dataplane.flight import Decision
 
 RATE_WINDOW_S = 300.0
@@ -150,6 +150,7 @@ class Numbers:
 class ProviderMetrics:
     """Listens to events and breaker transitions; tells numbers by provider.
 
+    listen: takes an event; only ended attempts matter here.
     clock: monotonic seconds. wall_s: seconds since the epoch, for the history.
     """
 
@@ -157,10 +158,17 @@ class ProviderMetrics:
         """Start with no provider known."""
         self._clock = clock
         self._wall_s = wall_s
-        self._numbers: dict[str, _Numbers] = {}
+        self._told: dict[str, _Numbers] = {}
+        self._later = Later(self._count)
+        self.listen = self._later.take
 
-    def listen(self, event: Event) -> None:
-        """Take an event; only ended attempts matter here."""
+    @property
+    def _numbers(self) -> dict[str, _Numbers]:
+        """What is known by now."""
+        self._later.settle()
+        return self._told
+
+    def _count(self, event: Event) -> None:
         if not isinstance(event, AttemptEnded):
             return
         numbers = self._of(event.provider)
@@ -253,9 +261,9 @@ class ProviderMetrics:
         }
 
     def _of(self, provider: str) -> _Numbers:
-        numbers = self._numbers.get(provider)
+        numbers = self._told.get(provider)
         if numbers is None:
-            numbers = self._numbers[provider] = _Numbers()
+            numbers = self._told[provider] = _Numbers()
         return numbers
 
 

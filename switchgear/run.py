@@ -39,7 +39,7 @@ from switchgear.settings import Settings
 FIRST_TABLE_S = 1.0
 """How long the ports wait for a first table; then they open without one, and /readyz says so."""
 
-_SWITCH_S = 0.0002
+_SWITCH_S = 0.001
 """How soon a thread that compiles manifests hands the interpreter back to the loop."""
 
 log = logging.getLogger("switchgear")

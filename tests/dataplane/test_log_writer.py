@@ -56,7 +56,7 @@ def record(text: str) -> logging.LogRecord:
 def test_record_is_a_line(pipe: Pipe, handler: LineHandler) -> None:
     handler.emit(record("one"))
     handler.emit(record("caf\udce9"))
-    handler.write(b"three\n")
+    handler.write(lambda: b"three\n")
 
     assert ["one", "caf?", "three"] == pipe.lines(handler)
 
@@ -172,17 +172,17 @@ def later(handler: LineHandler) -> Later:
 def test_line_after_a_quiet_time_goes_out_at_once(
     pipe: Pipe, handler: LineHandler, later: Later
 ) -> None:
-    handler.write(b"one\n")
+    handler.write(lambda: b"one\n")
     assert b"one\n" == pipe.read()
     assert [] == later.calls
 
 
 def test_lines_in_a_row_go_out_together(pipe: Pipe, handler: LineHandler, later: Later) -> None:
-    handler.write(b"one\n")
+    handler.write(lambda: b"one\n")
     pipe.read()
-    handler.write(b"two\n")
+    handler.write(lambda: b"two\n")
     later.pass_by(BATCH_S / 2)
-    handler.write(b"three\n")
+    handler.write(lambda: b"three\n")
     assert b"" == pipe.read()
     later.pass_by(BATCH_S)
     assert b"two\nthree\n" == pipe.read()
@@ -192,8 +192,8 @@ def test_lines_in_a_row_go_out_together(pipe: Pipe, handler: LineHandler, later:
 def test_record_never_overtakes_lines_that_wait(
     pipe: Pipe, handler: LineHandler, later: Later
 ) -> None:
-    handler.write(b"one\n")
-    handler.write(b"two\n")
+    handler.write(lambda: b"one\n")
+    handler.write(lambda: b"two\n")
     handler.emit(record("three"))
     assert b"one\ntwo\nthree\n" == pipe.read()
     later.pass_by(BATCH_S)
@@ -205,7 +205,7 @@ def test_lines_that_wait_are_bounded_and_counted_when_lost(
 ) -> None:
     line = b"x" * 99 + b"\n"
     for _ in range(2000):
-        handler.write(line)
+        handler.write(lambda: line)
     later.pass_by(BATCH_S)
     got = pipe.lines(handler)
     lost = handler.lost
@@ -213,13 +213,13 @@ def test_lines_that_wait_are_bounded_and_counted_when_lost(
     assert lost > 0
     assert {line.decode().strip()} == set(got)
     later.pass_by(BATCH_S)
-    handler.write(b"after\n")
+    handler.write(lambda: b"after\n")
     assert [f"{lost} lost", "after"] == pipe.lines(handler)
 
 
 def test_flush_brings_out_what_waits(pipe: Pipe, handler: LineHandler, later: Later) -> None:
-    handler.write(b"one\n")
-    handler.write(b"two\n")
+    handler.write(lambda: b"one\n")
+    handler.write(lambda: b"two\n")
     handler.flush()
     assert b"one\ntwo\n" == pipe.read()
     assert 1 == len(later.calls)
@@ -240,7 +240,7 @@ def test_no_line_is_torn_by_those_of_another_process(
     handler.batch(lambda _seconds, _call: None, lambda: 0.0)
     lines = [f"{number:03d} {'x' * 96}" for number in range(100)]
     for line in lines:
-        handler.write(f"{line}\n".encode())
+        handler.write(f"{line}\n".encode)
     with monkeypatch.context() as patched:
         patched.setattr(os, "write", write)
         handler.flush()
@@ -255,6 +255,19 @@ def test_a_line_that_is_longer_than_a_piece_still_goes_out(
     pipe: Pipe, handler: LineHandler
 ) -> None:
     long = "x" * 10_000
-    handler.write(f"{long}\nshort\n".encode())
+    handler.write(f"{long}\nshort\n".encode)
 
     assert [long, "short"] == pipe.lines(handler)
+
+
+def test_line_that_cannot_be_made_takes_no_other_with_it(
+    pipe: Pipe, handler: LineHandler, later: Later
+) -> None:
+    def broken() -> bytes:
+        raise ValueError
+
+    for make in (b"one\n".strip, broken, b"two\n".strip):
+        handler.write(make)
+    later.pass_by(BATCH_S)
+
+    assert b"one" + b"1 lost\ntwo" == pipe.read()
