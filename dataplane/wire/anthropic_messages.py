@@ -27,6 +27,7 @@ from dataplane.wire.tool_ids import IdRule, digest62, fit_ids
 
 # Anything longer than this is not an id that the API gave.
 _IDS = IdRule(pattern=re.compile(r"[A-Za-z0-9_-]{1,128}"), length=32)
+_THOUGHTS = frozenset({"thinking", "redacted_thinking"})
 _FILLER = "."
 _NOTE = "Instruction from the operator of this conversation, not from the user:\n"
 _ROLES: Mapping[str, str] = {
@@ -227,9 +228,22 @@ def _turns(written: Sequence[_Written], model: Abilities, fields: Fields) -> Ite
         path = items[-1].path
         if spoken:
             blocks = [block for item in items for block in item.blocks]
-            yield _Turn(role="assistant", path=path, blocks=blocks)
+            yield _Turn(role="assistant", path=path, blocks=_thoughts_first(blocks, fields))
         else:
             yield from _user_turns(items, model, fields)
+
+
+def _thoughts_first(blocks: Sequence[Block], fields: Fields) -> list[Block]:
+    """Let a turn that thinks begin with it, as it must, where an earlier message was joined to it."""
+    first = next((at for at, block in enumerate(blocks) if block["type"] in _THOUGHTS), 0)
+    if not first:
+        return list(blocks)
+    fields.warn("mapped:messages")
+    end = next(
+        (at for at in range(first, len(blocks)) if blocks[at]["type"] not in _THOUGHTS),
+        len(blocks),
+    )
+    return [*blocks[first:end], *blocks[:first], *blocks[end:]]
 
 
 def _user_turns(items: Sequence[_Written], model: Abilities, fields: Fields) -> Iterator[_Turn]:

@@ -618,6 +618,40 @@ FIELDS: Any = st.fixed_dictionaries(
 )
 
 
+def test_a_turn_that_thinks_begins_with_it_though_another_is_joined_before() -> None:
+    thought = {
+        "type": "thinking",
+        "thinking": "hm",
+        "signature": "r6DbnfCbNLGUd+7KF/69wi6+JEAtCk+KOhjzG/umTOA=",
+    }
+    model = "claude-haiku-4-5-20251001"
+    messages = [
+        {"role": "user", "content": "when?"},
+        {"role": "assistant", "content": "hi"},
+        {"role": "system", "content": ""},
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [
+                {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+            ],
+            "switchgear": {
+                "origin": {"type": "Anthropic", "model": model},
+                "reasoning": [thought],
+            },
+        },
+        {"role": "tool", "tool_call_id": "a", "content": "now"},
+    ]
+    made = prepared(chat(messages=messages, reasoning_effort="low"), model)
+    body = decode(made.http.body)
+    check(body, made.http.headers)
+
+    assert ["thinking", "text", "tool_use"] == [
+        block["type"] for block in body["messages"][1]["content"]
+    ]
+    assert "mapped:messages" in made.warnings
+
+
 @settings(max_examples=300, deadline=None)
 @given(
     messages=conversations(),
