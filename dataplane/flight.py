@@ -160,7 +160,8 @@ class FlightRecord:
         self.last_error_type = ""
         self._steps: list[str] = []
         self._first: tuple[str, str] | None = None
-        self._served: FlightLeg | None = None
+        # Not the leg, which holds on to the flight: that would be left to the cycle collector.
+        self._served: tuple[str, str] | None = None
         self._flying: set[FlightLeg] = set()
         self._busy_from_s = 0.0
         self._busy_s = 0.0
@@ -211,7 +212,7 @@ class FlightRecord:
         if not self._flying:
             self._busy_s += ended_s - self._busy_from_s
         if decision is _SERVED:
-            self._served = leg
+            self._served = (leg.provider, leg.model)
             self.provider, self.upstream_model = leg.provider, leg.model
             self._step(leg.provider, decision.value)
         elif decision is _CANCELLED:
@@ -259,7 +260,7 @@ class FlightRecord:
     @property
     def served_by(self) -> str:
         """The provider that served, or empty."""
-        return self._served.provider if self._served is not None else ""
+        return self._served[0] if self._served is not None else ""
 
     @property
     def failover(self) -> bool:
@@ -267,7 +268,8 @@ class FlightRecord:
         if self._served is None or self._first is None:
             return False
         provider, model = self._first
-        return provider != self._served.provider or model not in {"", self._served.model}
+        served_by, served_model = self._served
+        return provider != served_by or model not in {"", served_model}
 
     @property
     def duration_s(self) -> float:
