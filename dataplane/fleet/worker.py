@@ -33,7 +33,17 @@ from dataplane.drain import drain
 from dataplane.events import AttemptEnded, Event
 from dataplane.fleet.channel import Channel, ChannelError, Kind
 from dataplane.fleet.identity import own_environ
-from dataplane.fleet.messages import Accept, Beat, Ending, Report, Setup, pack, plain, unpack
+from dataplane.fleet.messages import (
+    Accept,
+    Beat,
+    Ending,
+    Measured,
+    Report,
+    Setup,
+    pack,
+    plain,
+    unpack,
+)
 from dataplane.flight import Decision
 from dataplane.garbage import freeze
 from dataplane.handlers import Limits
@@ -155,6 +165,8 @@ class Worker:
                 self._close_listening()
                 self._plane.data.cut_off()
                 await self._listener.close()
+                # Before the spans, so that the supervisor can export metrics while they leave.
+                self._channel.send(Kind.LAST, pack(self._measured()))
                 await self._telemetry.shutdown(self._setup.telemetry.flush_s)
         if left is None:
             return 1
@@ -279,6 +291,8 @@ class Worker:
                 document["report"] = plain(self._report())
                 document["telemetry"] = self._telemetry.status()
                 document["recent"] = self._plane.recent.last(question["limit"])
+            case "metrics":
+                document["metrics"] = plain(self._measured())
             case "explain":
                 needs = frozenset(Feature(word) for word in question["needs"])
                 document["explain"] = self._plane.explain(question["model"], needs)
@@ -291,6 +305,14 @@ class Worker:
             numbers=self._plane.metrics.numbers(),
             spans=self._telemetry.status().get("spans", {}),
             cut_off=cut_off,
+        )
+
+    def _measured(self) -> Measured:
+        """Tell what is new to the metrics; the channel loses nothing, so it is told once."""
+        return Measured(
+            counts=self._plane.request_metrics.take(),
+            active=self._plane.recent.in_flight,
+            calls=self._live.calls(),
         )
 
     def _tell(self, item: News) -> None:
