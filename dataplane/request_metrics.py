@@ -8,6 +8,7 @@ upstreams say is bounded.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 
 from controlplane.table.outcome import SkipReason
 from controlplane.table.schema import Provider
@@ -179,9 +180,15 @@ class RequestMetrics:
             ),
         )
 
-    def take(self) -> Counts:
-        """Give what was counted since it was last taken, exemplars included, and begin anew."""
-        counts = Counts(
+    def take(self) -> RequestMetrics:
+        """Hand over all that was counted, exemplars included, and begin anew; takes no time."""
+        taken = copy(self)
+        self._begin()
+        return taken
+
+    def counts(self) -> Counts:
+        """Tell all that was counted, for `add` of another process."""
+        return Counts(
             attempts=[_attempt_counts(key, one) for key, one in self._attempts.items()],
             lost_attempts=self._lost_attempts.sums(),
             requests=[_request_counts(key, one) for key, one in self._requests.items()],
@@ -200,8 +207,6 @@ class RequestMetrics:
             ],
             wasted=self._wasted,
         )
-        self._begin()
-        return counts
 
     def add(self, counts: Counts) -> None:
         """Count what another has counted; both have the same clock."""

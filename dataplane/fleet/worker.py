@@ -33,6 +33,7 @@ from dataplane.drain import drain
 from dataplane.events import AttemptEnded, Event
 from dataplane.fleet.channel import Channel, ChannelError, Kind
 from dataplane.fleet.identity import own_environ
+from dataplane.fleet.measuring import measure
 from dataplane.fleet.messages import (
     Accept,
     Beat,
@@ -166,7 +167,8 @@ class Worker:
                 self._plane.data.cut_off()
                 await self._listener.close()
                 # Before the spans, so that the supervisor can export metrics while they leave.
-                self._channel.send(Kind.LAST, pack(self._measured()))
+                counts = self._plane.request_metrics.take().counts()
+                self._channel.send(Kind.LAST, pack(Measured(counts=counts)))
                 await self._telemetry.shutdown(self._setup.telemetry.flush_s)
         if left is None:
             return 1
@@ -191,7 +193,7 @@ class Worker:
                 case Kind.ACCEPT:
                     await self._accept(unpack(Accept, payload))
                 case Kind.ASK:
-                    self._answer(codec.decode_object(payload))
+                    await self._answer(codec.decode_object(payload))
                 case Kind.RETIRE | Kind.STOP:
                     order = self._retired if kind is Kind.RETIRE else self._stopped
                     if not order.done():
@@ -284,7 +286,7 @@ class Worker:
             self._served.clear()
             self._channel.send(Kind.BEAT, pack(beat))
 
-    def _answer(self, question: Mapping[str, Any]) -> None:
+    async def _answer(self, question: Mapping[str, Any]) -> None:
         document: dict[str, Any] = {"id": question["id"]}
         match question["what"]:
             case "report":
@@ -292,7 +294,12 @@ class Worker:
                 document["telemetry"] = self._telemetry.status()
                 document["recent"] = self._plane.recent.last(question["limit"])
             case "metrics":
-                document["metrics"] = plain(self._measured())
+                # It is told once, for the channel loses nothing.
+                document["metrics"] = await measure(
+                    self._plane.request_metrics,
+                    self._plane.recent.in_flight,
+                    self._live.calls(),
+                )
             case "explain":
                 needs = frozenset(Feature(word) for word in question["needs"])
                 document["explain"] = self._plane.explain(question["model"], needs)
@@ -305,14 +312,6 @@ class Worker:
             numbers=self._plane.metrics.numbers(),
             spans=self._telemetry.status().get("spans", {}),
             cut_off=cut_off,
-        )
-
-    def _measured(self) -> Measured:
-        """Tell what is new to the metrics; the channel loses nothing, so it is told once."""
-        return Measured(
-            counts=self._plane.request_metrics.take(),
-            active=self._plane.recent.in_flight,
-            calls=self._live.calls(),
         )
 
     def _tell(self, item: News) -> None:
