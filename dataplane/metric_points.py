@@ -11,7 +11,7 @@ histogram aggregation: an upper bound belongs to its bucket.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
@@ -73,6 +73,17 @@ class Histogram:
         self.counts[bucket] += 1
         self.total += value
         self.exemplars[bucket] = Exemplar(value, at_s, *ids)
+
+    def merge(self, counts: Sequence[int], total: float, exemplars: Iterable[Exemplar]) -> None:
+        """Count what another of the same bounds has; its last buckets may be missing if empty."""
+        for bucket, count in enumerate(counts):
+            self.counts[bucket] += count
+        self.total += total
+        for exemplar in exemplars:
+            bucket = bisect_left(self._bounds, exemplar.value)
+            known = self.exemplars.get(bucket)
+            if known is None or known.at_s <= exemplar.at_s:
+                self.exemplars[bucket] = exemplar
 
 
 class Spread(NamedTuple):

@@ -8,17 +8,37 @@ upstreams say is bounded.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TypeAlias
+from copy import copy
 
 from controlplane.table.outcome import SkipReason
 from controlplane.table.schema import Provider
 from dataplane import metric_instruments as instruments
+from dataplane import request_counts as counting
 from dataplane import telemetry_names as names
 from dataplane.events import AttemptEnded, Event, RequestCompleted, RequestFailed
-from dataplane.flight import Decision, FlightRecord, RequestOutcome
+from dataplane.flight import Decision, FlightRecord
 from dataplane.metric_points import Exemplar, Histogram, Label, Labels, Metric, Point, Spread
 from dataplane.provider import Operation
-from dataplane.telemetry_attributes import MAX_TEXT_CHARS, clean_text, server_of
+from dataplane.request_counts import (
+    AttemptCounts,
+    AttemptSums,
+    Counts,
+    EndedCount,
+    RequestCounts,
+    RouteCounts,
+    SkippedCount,
+    tally,
+)
+from dataplane.request_labels import (
+    OVERFLOW,
+    AttemptKey,
+    EndedKey,
+    RequestKey,
+    call_labels,
+    ended_labels,
+    request_labels,
+)
+from dataplane.telemetry_attributes import clean_text
 
 MAX_RESPONSE_MODELS = 64
 """Names of answering models that are kept apart for each provider; others are `_other`."""
@@ -26,20 +46,10 @@ MAX_RESPONSE_MODELS = 64
 MAX_SERIES = 4096
 """Series of attempts, and of requests. Beyond that new ones go into one that says so."""
 
-OVERFLOW: Labels = {"otel.metric.overflow": "true"}
-
-ROUTES: Mapping[Operation, str] = {
-    Operation.CHAT: "/v1/chat/completions",
-    Operation.COMPLETION: "/v1/completions",
-    Operation.EMBEDDINGS: "/v1/embeddings",
-}
-
-_AttemptKey: TypeAlias = tuple[str, str, Operation, str, str]
-_RequestKey: TypeAlias = tuple[Operation, str, RequestOutcome | None, int | None, str]
-
 _SERVED = Decision.SERVED
 _CANCELLED = Decision.CANCELLED
 _REASONS = frozenset(SkipReason)
+_UNCOUNTED = frozenset({"", instruments.OTHER})
 
 
 class _Attempts:
@@ -53,6 +63,20 @@ class _Attempts:
         self.first_chunk = Histogram(instruments.FIRST_CHUNK.bounds)
         self.input = Histogram(instruments.TOKEN_USAGE.bounds)
         self.output = Histogram(instruments.TOKEN_USAGE.bounds)
+
+    def sums(self) -> AttemptSums:
+        return AttemptSums(
+            duration=tally(self.duration),
+            first_chunk=tally(self.first_chunk),
+            input=tally(self.input),
+            output=tally(self.output),
+        )
+
+    def add(self, sums: AttemptSums) -> None:
+        counting.add(self.duration, sums.duration)
+        counting.add(self.first_chunk, sums.first_chunk)
+        counting.add(self.input, sums.input)
+        counting.add(self.output, sums.output)
 
 
 class _Requests:
@@ -78,18 +102,18 @@ class _Route:
 class RequestMetrics:
     """Listens to events, and can be read. provider: finds a provider of the table by its name."""
 
+    _attempts: dict[AttemptKey, _Attempts]
+    _models: dict[str, set[str]]
+    _requests: dict[RequestKey, _Requests]
+    _routes: dict[str, _Route]
+    _ended: dict[EndedKey, int]
+    _skipped: dict[tuple[str, str], int]
+    _wasted: dict[str, float]
+
     def __init__(self, provider: Callable[[str], Provider | None]) -> None:
         """Start with no series."""
         self._provider = provider
-        self._attempts: dict[_AttemptKey, _Attempts] = {}
-        self._models: dict[str, set[str]] = {}
-        self._requests: dict[_RequestKey, _Requests] = {}
-        self._routes: dict[str, _Route] = {}
-        self._ended: dict[tuple[str, Decision, str], int] = {}
-        self._skipped: dict[tuple[str, str], int] = {}
-        self._wasted: dict[str, float] = {}
-        self._lost_attempts = _Attempts(OVERFLOW)
-        self._lost_requests = _Requests(OVERFLOW)
+        self._begin()
 
     def listen(self, event: Event) -> None:
         """Take an event."""
@@ -141,7 +165,7 @@ class RequestMetrics:
             ),
             Metric(
                 instruments.ATTEMPTS,
-                [Point(_ended(key), count) for key, count in self._ended.items()],
+                [Point(ended_labels(key), count) for key, count in self._ended.items()],
             ),
             Metric(
                 instruments.SKIPPED,
@@ -155,6 +179,69 @@ class RequestMetrics:
                 [Point({names.ENDPOINT: name}, total) for name, total in self._wasted.items()],
             ),
         )
+
+    def take(self) -> RequestMetrics:
+        """Hand over all that was counted, exemplars included, and begin anew; takes no time."""
+        taken = copy(self)
+        self._begin()
+        return taken
+
+    def counts(self) -> Counts:
+        """Tell all that was counted, for `add` of another process."""
+        return Counts(
+            attempts=[_attempt_counts(key, one) for key, one in self._attempts.items()],
+            lost_attempts=self._lost_attempts.sums(),
+            requests=[_request_counts(key, one) for key, one in self._requests.items()],
+            lost_requests=tally(self._lost_requests.duration),
+            routes={
+                name: RouteCounts(first_chunk=tally(one.first_chunk), overhead=tally(one.overhead))
+                for name, one in self._routes.items()
+            },
+            ended=[
+                EndedCount(provider=provider, decision=decision, error=error, count=count)
+                for (provider, decision, error), count in self._ended.items()
+            ],
+            skipped=[
+                SkippedCount(provider=provider, reason=SkipReason(reason), count=count)
+                for (provider, reason), count in self._skipped.items()
+            ],
+            wasted=self._wasted,
+        )
+
+    def add(self, counts: Counts) -> None:
+        """Count what another has counted; both have the same clock."""
+        for one in counts.attempts:
+            call = (one.provider, one.model, one.operation, one.response_model, one.error)
+            (self._attempts.get(call) or self._attempts_of(call)).add(one.sums)
+        self._lost_attempts.add(counts.lost_attempts)
+        for told in counts.requests:
+            key = (told.operation, told.route, told.outcome, told.status, told.error)
+            series = self._requests.get(key) or self._requests_of(key)
+            counting.add(series.duration, told.duration)
+        counting.add(self._lost_requests.duration, counts.lost_requests)
+        for name, sums in counts.routes.items():
+            route = self._routes.get(name) or self._route_of(name)
+            counting.add(route.first_chunk, sums.first_chunk)
+            counting.add(route.overhead, sums.overhead)
+        for way in counts.ended:
+            ended = (way.provider, way.decision, way.error)
+            self._ended[ended] = self._ended.get(ended, 0) + way.count
+        for passed in counts.skipped:
+            skipped = (passed.provider, passed.reason.value)
+            self._skipped[skipped] = self._skipped.get(skipped, 0) + passed.count
+        for name, wasted_s in counts.wasted.items():
+            self._wasted[name] = self._wasted.get(name, 0.0) + wasted_s
+
+    def _begin(self) -> None:
+        self._attempts = {}
+        self._models = {}
+        self._requests = {}
+        self._routes = {}
+        self._ended = {}
+        self._skipped = {}
+        self._wasted = {}
+        self._lost_attempts = _Attempts(OVERFLOW)
+        self._lost_requests = _Requests(OVERFLOW)
 
     def _attempt(self, event: AttemptEnded) -> None:
         provider, error = event.provider, event.error_type
@@ -199,11 +286,11 @@ class RequestMetrics:
                     skipped = (provider, what)
                     self._skipped[skipped] = self._skipped.get(skipped, 0) + 1
 
-    def _attempts_of(self, key: _AttemptKey) -> _Attempts:
+    def _attempts_of(self, key: AttemptKey) -> _Attempts:
         """Begin a series, or find the one that is meant, or the one for too many."""
         provider, model, operation, response_model, error = key
         known = self._models.setdefault(provider, set())
-        if response_model and response_model not in known:
+        if response_model not in known and response_model not in _UNCOUNTED:
             if len(known) < MAX_RESPONSE_MODELS:
                 known.add(response_model)
             else:
@@ -213,14 +300,14 @@ class RequestMetrics:
         if series is None:
             if len(self._attempts) >= MAX_SERIES:
                 return self._lost_attempts
-            labels = _call_labels(self._provider(provider), bounded)
+            labels = call_labels(self._provider(provider), bounded)
             series = self._attempts[bounded] = _Attempts(labels)
         return series
 
-    def _requests_of(self, key: _RequestKey) -> _Requests:
+    def _requests_of(self, key: RequestKey) -> _Requests:
         if len(self._requests) >= MAX_SERIES:
             return self._lost_requests
-        series = self._requests[key] = _Requests(_request_labels(key))
+        series = self._requests[key] = _Requests(request_labels(key))
         return series
 
     def _route_of(self, name: str) -> _Route:
@@ -230,49 +317,36 @@ class RequestMetrics:
         return route
 
 
-def _call_labels(provider: Provider | None, key: _AttemptKey) -> Labels:
-    _, model, operation, response_model, error = key
-    labels: dict[str, Label] = {
-        names.OPERATION: operation.value,
-        names.REQUEST_MODEL: clean_text(model),
-    }
-    if provider is not None:
-        labels[names.PROVIDER] = names.PROVIDER_NAMES[provider.type]
-        labels[names.SERVER_ADDRESS], labels[names.SERVER_PORT] = server_of(provider.base_url)
-    if response_model:
-        labels[names.RESPONSE_MODEL] = clean_text(response_model, MAX_TEXT_CHARS)
-    if error:
-        labels[names.ERROR_TYPE] = error
-    return labels
+def _attempt_counts(key: AttemptKey, series: _Attempts) -> AttemptCounts:
+    provider, model, operation, response_model, error = key
+    return AttemptCounts(
+        provider=provider,
+        model=model,
+        operation=operation,
+        # What an upstream says may be of any length; a label is not.
+        response_model=clean_text(response_model),
+        error=error,
+        sums=series.sums(),
+    )
 
 
-def _request_labels(key: _RequestKey) -> Labels:
+def _request_counts(key: RequestKey, series: _Requests) -> RequestCounts:
     operation, route, outcome, status, error = key
-    labels: dict[str, Label] = {
-        instruments.METHOD: "POST",
-        names.URL_SCHEME: "http",
-        names.HTTP_ROUTE: ROUTES[operation],
-        names.OUTCOME: outcome.value if outcome is not None else "",
-    }
-    if status is not None:
-        labels[names.HTTP_STATUS] = status
-    if error:
-        labels[names.ERROR_TYPE] = error
-    if route:
-        labels[names.ROUTE] = route
-    return labels
-
-
-def _ended(key: tuple[str, Decision, str]) -> Labels:
-    provider, decision, error = key
-    labels = {names.ENDPOINT: provider, names.DECISION: decision.value}
-    return {**labels, names.ERROR_TYPE: error} if error else labels
+    return RequestCounts(
+        operation=operation,
+        route=route,
+        outcome=outcome,
+        status=status,
+        error=error,
+        duration=tally(series.duration),
+    )
 
 
 def _points(
     series: Iterable[tuple[Labels, Histogram]], *, exemplars: bool = False
 ) -> Sequence[Point]:
-    points = []
+    """Read series. Those with the same labels are one: of two keys for one server, for example."""
+    sums: dict[tuple[tuple[str, Label], ...], Spread] = {}
     for labels, histogram in series:
         counts = tuple(histogram.counts)
         if not any(counts):
@@ -281,8 +355,16 @@ def _points(
         if exemplars:
             told = tuple(histogram.exemplars.values())
             histogram.exemplars = {}
-        points.append(Point(labels, Spread(counts, histogram.total, told)))
-    return points
+        spread = Spread(counts, histogram.total, told)
+        key = tuple(labels.items())
+        before = sums.get(key)
+        sums[key] = spread if before is None else _sum(before, spread)
+    return [Point(dict(key), spread) for key, spread in sums.items()]
+
+
+def _sum(one: Spread, other: Spread) -> Spread:
+    counts = [first + second for first, second in zip(one.counts, other.counts, strict=True)]
+    return Spread(counts, one.total + other.total, (*one.exemplars, *other.exemplars))
 
 
 def _typed(series: Iterable[tuple[Labels, Histogram]], kind: str) -> Iterator[Point]:

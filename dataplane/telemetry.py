@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from controlplane.table.outcome import SkipReason
@@ -209,8 +209,15 @@ def build(
 class MetricsSink(Protocol):
     """Where metrics go beside the admin port."""
 
-    async def follow(self, read: Callable[[bool], Reading]) -> None:
-        """Read metrics at an interval and export them, until cancelled; True asks for exemplars."""
+    async def follow(
+        self,
+        read: Callable[[bool], Reading],
+        refresh: Callable[[], Awaitable[object]] | None = None,
+    ) -> None:
+        """Read metrics at an interval and export them, until cancelled; True asks for exemplars.
+
+        refresh: awaited before each reading but that of the shutdown.
+        """
         ...
 
     def status(self) -> Mapping[str, Any]:

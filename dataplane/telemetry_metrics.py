@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,6 +27,9 @@ _WORLD = World(now_s=time.monotonic, now=lambda: datetime.now(UTC), random=rando
 Read = Callable[[bool], Reading]
 """Reads all metrics; with exemplars if so told."""
 
+Refresh = Callable[[], Awaitable[object]]
+"""Gets what the next reading is to tell."""
+
 
 class MetricsExport:
     """Exports what `follow` is given to read."""
@@ -37,11 +40,16 @@ class MetricsExport:
         self._queue = queue
         self._read: Read | None = None
 
-    async def follow(self, read: Read) -> None:
-        """Read and export for ever, once in an interval; runs until it is cancelled."""
+    async def follow(self, read: Read, refresh: Refresh | None = None) -> None:
+        """Read and export for ever, once in an interval; runs until it is cancelled.
+
+        refresh: awaited before each reading but that of `shutdown`, which waits for nobody.
+        """
         self._read = read
         while True:
             await asyncio.sleep(self._plan.interval_s)
+            if refresh is not None:
+                await refresh()
             self._put()
 
     def status(self) -> Mapping[str, Any]:

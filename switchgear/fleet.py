@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 from controlplane.table.live import LiveTable
 from controlplane.table.news import News
-from dataplane.fleet.messages import Beat, Ending
+from dataplane.fleet.messages import Beat, Ending, Measured
+from dataplane.request_counts import Counts
 from switchgear.member import Member, Offer, Owner
 
 SILENT_BEATS = 30
@@ -69,7 +70,8 @@ class Fleet:
     settled: set when a worker serves for the first time, or has said why it cannot; then `failed`
     says it too. launch: starts the worker of a number. listen: called when the first worker can
     serve: opens the port. live: the supervisor's own live table, which follows
-    every worker's. departed: called with each worker that is gone.
+    every worker's. departed: called with each worker that is gone. measured: called with what one adds
+    to the metrics.
     flush_s: what a worker may need for its spans after its requests.
     """
 
@@ -81,6 +83,7 @@ class Fleet:
         listen: Callable[[], None],
         live: LiveTable,
         departed: Callable[[Member], None],
+        measured: Callable[[Counts], None],
         clock: Callable[[], float],
         drain_s: float,
         flush_s: float,
@@ -93,6 +96,7 @@ class Fleet:
         self._listen = listen
         self._live = live
         self._departed = departed
+        self._count = measured
         self._clock = clock
         self._drain_s = drain_s
         self._flush_s = flush_s
@@ -163,6 +167,10 @@ class Fleet:
         """Take note of the providers that a worker has called."""
         for provider, used_s in beat.used.items():
             self._live.used_elsewhere(provider, used_s, served=provider in beat.served)
+
+    def measured(self, member: Member, news: Measured) -> None:
+        """Take what a worker adds to the metrics."""
+        self._count(news.counts)
 
     def wished(self, member: Member) -> None:
         """Replace a worker that was asked to end by a signal of its own."""

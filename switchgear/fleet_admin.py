@@ -6,7 +6,6 @@ counts do not fall when a worker is replaced; what one that was killed has count
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -14,21 +13,19 @@ from typing import Any
 
 from controlplane.table import snapshot
 from controlplane.table.live import LiveTable
-from controlplane.table.schema import Provider, Table
+from controlplane.table.schema import Table
 from dataplane import capabilities, status
 from dataplane.admin import AdminPort, Views
 from dataplane.answer import Answer, StreamAnswer
 from dataplane.fleet import merge
 from dataplane.fleet.messages import Report
 from dataplane.http.inbound.request import Request
-from dataplane.metric_reading import MetricsReader
-from dataplane.metric_text import exposition
 from dataplane.metrics import ProviderMetrics
 from dataplane.provider import Feature
 from dataplane.recent import KEPT
-from dataplane.request_metrics import RequestMetrics
 from switchgear.fleet import Fleet
-from switchgear.member import Member
+from switchgear.fleet_metrics import FleetMetrics
+from switchgear.member import Member, ask_all
 
 Json = Mapping[str, Any]
 
@@ -93,6 +90,7 @@ class FleetAdmin:
         fleet: Fleet,
         live: LiveTable,
         departed: Departed,
+        metrics: FleetMetrics,
         judge: status.Judge,
         more_status: Callable[[], Json],
         draining: Callable[[], bool],
@@ -102,19 +100,12 @@ class FleetAdmin:
         self._fleet = fleet
         self._live = live
         self._departed = departed
+        self._metrics = metrics
         self._judge = judge
         self._more_status = more_status
         self._draining = draining
         self._clock = clock
         self._answers: Sequence[tuple[Member, Json]] = ()
-        reader = MetricsReader(
-            RequestMetrics(self._provider),
-            view=lambda: live.view(clock()),
-            active=lambda: sum(member.beat.in_flight for member in fleet.members),
-            generation=lambda: live.table.generation,
-            problems=lambda: 0,
-            wall_ns=time.time_ns,
-        )
         self.port = AdminPort(
             Views(
                 ready=self.not_ready,
@@ -122,7 +113,7 @@ class FleetAdmin:
                 table=lambda: snapshot.encode(live.table),
                 explain=self._explain,
                 capabilities=lambda: capabilities.in_rows(live.table, judge.capabilities),
-                metrics=lambda: exposition(reader.read().metrics),
+                metrics=metrics.exposition,
                 recent=self,
             )
         )
@@ -131,16 +122,21 @@ class FleetAdmin:
         """Answer one request, after asking the workers what it takes."""
         match request.path.rstrip("/"):
             case "/status":
-                answers = await self._ask("report", limit=0)
+                answers = await ask_all(self._fleet.members, "report", limit=0)
             case "/requests":
-                answers = await self._ask("report", limit=KEPT)
+                answers = await ask_all(self._fleet.members, "report", limit=KEPT)
+            case "/metrics":
+                await self._metrics.refresh()
+                answers = ()
             case "/explain":
                 needs = {word.strip() for word in request.query.get("needs", "").split(",")} - {""}
                 # Words that are none get their answer from the port.
                 known = needs <= set(Feature)
                 model = request.query.get("model", "")
                 answers = (
-                    await self._ask("explain", model=model, needs=sorted(needs)) if known else ()
+                    await ask_all(self._fleet.members, "explain", model=model, needs=sorted(needs))
+                    if known
+                    else ()
                 )
             case _:
                 answers = ()
@@ -164,18 +160,6 @@ class FleetAdmin:
             requests += [{**item, "worker": member.index} for item in answer["recent"]]
         requests.sort(key=lambda item: item["at"] + item["durationMs"] / 1000)
         return requests[-limit:] if limit > 0 else []
-
-    def _provider(self, name: str) -> Provider | None:
-        return self._live.table.providers.get(name)
-
-    async def _ask(self, what: str, **arguments: object) -> Sequence[tuple[Member, Json]]:
-        members = [member for member in self._fleet.members if member.generation]
-        answers = await asyncio.gather(*(member.ask(what, **arguments) for member in members))
-        return [
-            (member, answer)
-            for member, answer in zip(members, answers, strict=True)
-            if answer is not None and not member.ended.is_set()
-        ]
 
     def _explain(self, model: str, needs: frozenset[Feature]) -> Json | None:
         """Tell where a request would go: as the first worker has it, and the best of each.
@@ -228,10 +212,12 @@ class FleetAdmin:
 
     def _telemetry(self, reports: Sequence[Report]) -> Json:
         told = next((answer["telemetry"] for _, answer in self._answers), {"enabled": False})
-        if "spans" not in told:
-            return told
-        spans = merge.counts((self._departed.spans, *(report.spans for report in reports)))
-        return {**told, "spans": spans}
+        document = {**told, **self._metrics.status()}
+        if "spans" in told:
+            document["spans"] = merge.counts(
+                (self._departed.spans, *(report.spans for report in reports))
+            )
+        return document
 
     def _worker(self, member: Member) -> Json:
         slot = self._fleet.slots[member.index]

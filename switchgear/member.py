@@ -11,7 +11,7 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -20,7 +20,17 @@ from controlplane.table import news
 from controlplane.table.news import News
 from dataplane import codec
 from dataplane.fleet.channel import Channel, ChannelError, Kind
-from dataplane.fleet.messages import Accept, Beat, Ending, Report, Setup, pack, read, unpack
+from dataplane.fleet.messages import (
+    Accept,
+    Beat,
+    Ending,
+    Measured,
+    Report,
+    Setup,
+    pack,
+    read,
+    unpack,
+)
 
 ASK_S = 2.0
 """How long a worker may take to answer a question."""
@@ -45,6 +55,10 @@ class Owner(Protocol):
         """Take a beat."""
         ...
 
+    def measured(self, member: Member, news: Measured) -> None:
+        """Take what a worker adds to the metrics."""
+        ...
+
     def wished(self, member: Member) -> None:
         """Take note of a worker that was asked to be replaced."""
         ...
@@ -65,7 +79,8 @@ class Member:
     index: the worker's number. pid: of its process. generation: of the table that it has, 0 if none.
     started_s: monotonic time. failed: why it could not start, empty if it could. beat: the last sign
     of life. silence: seconds counted since, by the owner. report: the last one, in the end the
-    farewell. recent: its last requests, told with that. settled: set when it has a table, or never will. ending: it was told to end.
+    farewell. recent: its last requests, told with that. active: requests under way, and calls: those of providers, as of the last answer about metrics.
+    told: set when nothing more comes for the metrics. settled: set when it has a table, or never will. ending: it was told to end.
     ended: set when the process is gone.
     """
 
@@ -87,6 +102,9 @@ class Member:
         self.beat = Beat(in_flight=0, connections=0)
         self.report: Report | None = None
         self.recent: Sequence[Mapping[str, Any]] = ()
+        self.active = 0
+        self.calls: Mapping[str, int] = {}
+        self.told = asyncio.Event()
         self.settled = asyncio.Event()
         self.ended = asyncio.Event()
         self.ending = False
@@ -139,6 +157,7 @@ class Member:
             self.kill()
             await self._process.wait()
             self.ended.set()
+            self.told.set()
             self.settled.set()
 
     def publish(self, offer: Offer) -> None:
@@ -214,6 +233,8 @@ class Member:
                 document = codec.decode_object(payload)
                 if "report" in document:
                     self.report = read(Report, document["report"])
+                if "metrics" in document:
+                    self._measured(read(Measured, document["metrics"]))
                 question = self._questions.get(document["id"])
                 if question is not None and not question.done():
                     question.set_result(document)
@@ -221,12 +242,19 @@ class Member:
                 self.failed = payload.decode()
             case Kind.WISH:
                 self._owner.wished(self)
+            case Kind.LAST:
+                self._measured(unpack(Measured, payload))
+                self.told.set()
             case Kind.GOODBYE:
                 document = codec.decode_object(payload)
                 self.report = read(Report, document["report"])
                 self.recent = document["recent"]
             case _:
                 raise ValueError(f"a worker sent {kind.name}")
+
+    def _measured(self, news: Measured) -> None:
+        self.active, self.calls = news.active, news.calls
+        self._owner.measured(self, news)
 
     def _installed(self, generation: int) -> None:
         first = not self.generation
@@ -243,6 +271,19 @@ class Member:
         self._channel.send(Kind.TABLE, offer.snapshot)
         if first:
             self.tell(offer.news())
+
+
+async def ask_all(
+    members: Iterable[Member], what: str, **arguments: object
+) -> Sequence[tuple[Member, Mapping[str, Any]]]:
+    """Ask all that have a table; those that do not answer in time, or are gone then, are left out."""
+    asked = [member for member in members if member.generation]
+    answers = await asyncio.gather(*(member.ask(what, **arguments) for member in asked))
+    return [
+        (member, answer)
+        for member, answer in zip(asked, answers, strict=True)
+        if answer is not None and not member.ended.is_set()
+    ]
 
 
 def _command() -> Sequence[str]:

@@ -37,13 +37,15 @@ from dataplane.probe import Prober
 from dataplane.provider import Feature
 from dataplane.server import BACKLOG, Listener
 from dataplane.sidecar import MAX_ADMIN_CONNECTIONS, Ports
-from dataplane.telemetry_settings import SettingsError, plan
+from dataplane.telemetry import MetricsSink, SettingsError, build_metrics
+from dataplane.telemetry_settings import plan
 from dataplane.transitions import credential_changed
 from dataplane.transport import HttpTransport
 from switchgear import __version__, sockets
 from switchgear.control_status import control_status
 from switchgear.fleet import Fleet
 from switchgear.fleet_admin import Departed, FleetAdmin
+from switchgear.fleet_metrics import FleetMetrics
 from switchgear.member import Member, Offer, Owner
 from switchgear.settings import Settings
 from switchgear.shares import share, shared_out, too_small
@@ -61,9 +63,15 @@ class Supervisor:
     """The process that has the workers.
 
     settings: with `workers` above one. listening: the bound sockets of the data port, one a worker.
+    sink: where metrics go beside the admin port.
     """
 
-    def __init__(self, settings: Settings, listening: Sequence[socket.socket]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        listening: Sequence[socket.socket],
+        sink: MetricsSink | None = None,
+    ) -> None:
         """Tie the parts together; nothing is started."""
         self._settings = settings
         self._listening = listening
@@ -89,12 +97,21 @@ class Supervisor:
             resync_s=settings.resync_s,
             on_install=self._installed,
         )
+        self.metrics = FleetMetrics(
+            live=live,
+            members=lambda: self.fleet.members,
+            problems=lambda: len(self.reconciler.status().problems),
+            clock=clock,
+            wall_ns=time.time_ns,
+            sink=sink,
+        )
         self.fleet = Fleet(
             settings.workers,
             launch=self._launch,
             listen=self._listen,
             live=live,
             departed=self._departed.add,
+            measured=self.metrics.add,
             clock=clock,
             drain_s=settings.drain_s,
             flush_s=settings.telemetry.flush_s,
@@ -104,6 +121,7 @@ class Supervisor:
             fleet=self.fleet,
             live=live,
             departed=self._departed,
+            metrics=self.metrics,
             judge=status.Judge(
                 credential=lambda provider: credential_state(credentials, provider),
                 capabilities=self._capabilities,
@@ -121,17 +139,21 @@ class Supervisor:
             loop.add_signal_handler(number, _stop, stop)
         loop.add_signal_handler(signal.SIGUSR1, self.fleet.roll)
         prober = Prober(live=self._live, pool=self._pool, clock=self._clock, random=random.random)
-        async with self._transport, asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(self.reconciler.run(), name="reconciler"),
-                group.create_task(self.fleet.run(), name="workers"),
-                group.create_task(prober.run(), name="prober"),
-            ]
-            try:
-                return await self._until_stopped(stop, on_ready)
-            finally:
-                for task in tasks:
-                    task.cancel()
+        try:
+            async with self._transport, asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(self.reconciler.run(), name="reconciler"),
+                    group.create_task(self.fleet.run(), name="workers"),
+                    group.create_task(prober.run(), name="prober"),
+                ]
+                try:
+                    return await self._until_stopped(stop, on_ready)
+                finally:
+                    for task in tasks:
+                        task.cancel()
+        finally:
+            # Also if no worker could start, and there is nothing to export.
+            await self.metrics.end(self._settings.telemetry.flush_s)
 
     async def _until_stopped(
         self, stop: asyncio.Event, on_ready: Callable[[Ports], None] | None
@@ -152,6 +174,7 @@ class Supervisor:
                 *ports.admin,
                 self._settings.workers,
             )
+            await stack.enter_async_context(self.metrics)
             if on_ready is not None:
                 on_ready(ports)
             freeze()
@@ -206,8 +229,9 @@ class Supervisor:
         # The workers have their own copies, and close them when their time to accept is over.
         for listening in self._listening:
             listening.close()
-        left = await self.fleet.stop(
-            Ending(drain_s=settings.drain_s, lame_duck_s=settings.lame_duck_s)
+        ending = Ending(drain_s=settings.drain_s, lame_duck_s=settings.lame_duck_s)
+        left, _ = await asyncio.gather(
+            self.fleet.stop(ending), self.metrics.end(settings.telemetry.flush_s)
         )
         if left:
             log.warning("%d requests were cut off at the end of the drain", left)
@@ -223,6 +247,7 @@ class Supervisor:
             )
         self._pool.follow(table)
         self._departed.installed(table)
+        self.metrics.installed(table)
         self.fleet.publish(
             Offer(
                 table.generation,
@@ -262,9 +287,11 @@ class Supervisor:
 
 async def supervise(settings: Settings, on_ready: Callable[[Ports], None] | None = None) -> int:
     """Serve until a signal comes; return 0, or 1 if an address or a setting cannot be used."""
+    environ = os.environ  # noqa: TID251 - the command reads the environment
     try:
         # What is wrong is said once, here, and not by each worker.
-        plan(os.environ, settings.telemetry)  # noqa: TID251 - the command reads the environment
+        plan(environ, settings.telemetry)
+        sink = build_metrics(environ, version=__version__)
     except SettingsError as error:
         log.error("%s", error)  # noqa: TRY400 - the reader's mistake needs no traceback
         return 1
@@ -272,9 +299,11 @@ async def supervise(settings: Settings, on_ready: Callable[[Ports], None] | None
         listening = sockets.bind(settings.listen, settings.workers)
     except OSError as error:
         log.error("cannot listen: %s", error)  # noqa: TRY400 - needs no traceback
+        if sink is not None:
+            await sink.shutdown(0.0)
         return 1
     try:
-        return await Supervisor(settings, listening).run(on_ready)
+        return await Supervisor(settings, listening, sink).run(on_ready)
     finally:
         for each in listening:
             each.close()

@@ -27,7 +27,7 @@ What is expensive to find out can be shared with live tables of other processes:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from controlplane.table import sharing
@@ -278,6 +278,11 @@ class LiveTable:
             )
             for provider in self.table.providers.values()
         ]
+
+    def calls(self) -> Mapping[str, int]:
+        """Count the calls in flight by provider; those without any are left out."""
+        providers = self._measured.providers
+        return {name: state.in_flight for name, state in providers.items() if state.in_flight}
 
     def measured_view(self, now_s: float) -> Sequence[ProviderView]:
         """Show only what was measured of the current table: providers and targets with a state."""

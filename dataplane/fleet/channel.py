@@ -30,7 +30,8 @@ class Kind(IntEnum):
 
     From the worker. INSTALLED: a table is in force. NEWS: its own. BEAT: once a second.
     ANSWER: to a question. FAILED: it cannot start, and why. WISH: it was asked by a signal to be
-    replaced. GOODBYE: its last report, and the last requests.
+    replaced. LAST: what it adds to the metrics in the end. GOODBYE: its last report, and the last
+    requests.
     """
 
     SETUP = 1
@@ -45,7 +46,8 @@ class Kind(IntEnum):
     ANSWER = 19
     FAILED = 20
     WISH = 21
-    GOODBYE = 22
+    LAST = 22
+    GOODBYE = 23
 
 
 class ChannelError(Exception):

@@ -14,6 +14,7 @@ from controlplane.table.view import ProviderView
 from dataplane import codec
 from dataplane.logs import LogFormat
 from dataplane.metrics import Numbers
+from dataplane.request_counts import Counts
 from dataplane.telemetry_settings import TelemetrySettings
 
 RecordT = TypeVar("RecordT")
@@ -94,6 +95,19 @@ class Report:
     numbers: Mapping[str, Numbers] = field(default_factory=dict)
     spans: Mapping[str, int] = field(default_factory=dict)
     cut_off: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What a worker adds to the metrics.
+
+    counts: since it was asked before; each is told once. active: requests under way. calls: calls under way, by
+    provider; those without any are left out.
+    """
+
+    counts: Counts
+    active: int = 0
+    calls: Mapping[str, int] = field(default_factory=dict)
 
 
 def plain(record: Any) -> Any:

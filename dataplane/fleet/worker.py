@@ -33,7 +33,18 @@ from dataplane.drain import drain
 from dataplane.events import AttemptEnded, Event
 from dataplane.fleet.channel import Channel, ChannelError, Kind
 from dataplane.fleet.identity import own_environ
-from dataplane.fleet.messages import Accept, Beat, Ending, Report, Setup, pack, plain, unpack
+from dataplane.fleet.measuring import measure
+from dataplane.fleet.messages import (
+    Accept,
+    Beat,
+    Ending,
+    Measured,
+    Report,
+    Setup,
+    pack,
+    plain,
+    unpack,
+)
 from dataplane.flight import Decision
 from dataplane.garbage import freeze
 from dataplane.handlers import Limits
@@ -155,6 +166,9 @@ class Worker:
                 self._close_listening()
                 self._plane.data.cut_off()
                 await self._listener.close()
+                # Before the spans, so that the supervisor can export metrics while they leave.
+                counts = self._plane.request_metrics.take().counts()
+                self._channel.send(Kind.LAST, pack(Measured(counts=counts)))
                 await self._telemetry.shutdown(self._setup.telemetry.flush_s)
         if left is None:
             return 1
@@ -179,7 +193,7 @@ class Worker:
                 case Kind.ACCEPT:
                     await self._accept(unpack(Accept, payload))
                 case Kind.ASK:
-                    self._answer(codec.decode_object(payload))
+                    await self._answer(codec.decode_object(payload))
                 case Kind.RETIRE | Kind.STOP:
                     order = self._retired if kind is Kind.RETIRE else self._stopped
                     if not order.done():
@@ -272,13 +286,20 @@ class Worker:
             self._served.clear()
             self._channel.send(Kind.BEAT, pack(beat))
 
-    def _answer(self, question: Mapping[str, Any]) -> None:
+    async def _answer(self, question: Mapping[str, Any]) -> None:
         document: dict[str, Any] = {"id": question["id"]}
         match question["what"]:
             case "report":
                 document["report"] = plain(self._report())
                 document["telemetry"] = self._telemetry.status()
                 document["recent"] = self._plane.recent.last(question["limit"])
+            case "metrics":
+                # It is told once, for the channel loses nothing.
+                document["metrics"] = await measure(
+                    self._plane.request_metrics,
+                    self._plane.recent.in_flight,
+                    self._live.calls(),
+                )
             case "explain":
                 needs = frozenset(Feature(word) for word in question["needs"])
                 document["explain"] = self._plane.explain(question["model"], needs)

@@ -92,6 +92,26 @@ async def test_differences_are_told_where_they_are_preferred(sink: Sink) -> None
     assert source.readings == sum(counts(sink))
 
 
+async def test_what_is_read_is_got_before_each_reading_and_not_for_the_last(sink: Sink) -> None:
+    export, source = built(sink.url, OTEL_METRIC_EXPORT_INTERVAL="10"), Source()
+    got: list[int] = []
+
+    async def refresh() -> None:
+        await asyncio.sleep(0)
+        got.append(source.readings)
+
+    task = asyncio.create_task(export.follow(source.read, refresh))
+    await sink.wait(lambda: len(sink.readings) >= 2)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    asked = len(got)
+    assert await export.shutdown(20.0)
+
+    assert list(range(asked)) == got
+    assert source.readings in {asked, asked + 1}
+    assert source.readings == counts(sink)[-1]
+
+
 async def test_end_without_a_start_sends_nothing(sink: Sink) -> None:
     assert await built(sink.url).shutdown(20.0)
 

@@ -356,6 +356,7 @@ async def test_an_admin_address_that_is_taken_ends_it_with_an_error(tmp_path: Pa
     ("environ", "words"),
     [
         ({"OTEL_TRACES_EXPORTER": "pigeon"}, "pigeon"),
+        ({"OTEL_METRICS_EXPORTER": "dove"}, 'OTEL_METRICS_EXPORTER: "dove" is unknown'),
         (
             {
                 "OTEL_EXPORTER_OTLP_ENDPOINT": "https://127.0.0.1:1",
@@ -364,7 +365,7 @@ async def test_an_admin_address_that_is_taken_ends_it_with_an_error(tmp_path: Pa
             "the OTLP exporter cannot be built",
         ),
     ],
-    ids=["seen by the supervisor", "seen by a worker"],
+    ids=["seen by the supervisor", "of metrics", "seen by a worker"],
 )
 async def test_a_setting_that_no_worker_could_use_ends_it_with_one_error(
     tmp_path: Path, environ: dict[str, str], words: str

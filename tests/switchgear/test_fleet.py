@@ -42,6 +42,7 @@ def fleet(*members: FakeMember | None) -> Fleet:
         listen=lambda: None,
         live=LiveTable(random=zero),
         departed=lambda _: None,
+        measured=lambda _: None,
         clock=lambda: 0.0,
         drain_s=1.0,
         flush_s=1.0,

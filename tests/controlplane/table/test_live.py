@@ -311,6 +311,18 @@ def test_a_broken_target_is_left_alone_for_long() -> None:
     assert 1 == made.view().failures
 
 
+def test_calls_in_flight_are_counted_by_provider() -> None:
+    made = bench(A, B)
+    first, _ = made.take(target(A)), made.take(target(A))
+    ended = made.take(target(B))
+    before = dict(made.live.calls())
+    made.end(first, SUCCESS)
+    made.end(ended, FAILURE)
+
+    assert {"a": 2, "b": 1} == before
+    assert {"a": 1} == made.live.calls()
+
+
 def test_the_limit_of_calls_in_flight_is_the_providers() -> None:
     owner = provider("a", max_in_flight=2)
     one, two = target(owner, "one"), target(owner, "two")

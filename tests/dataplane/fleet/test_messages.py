@@ -8,10 +8,11 @@ import pytest
 
 from controlplane.table.live import LiveTable
 from dataplane.events import AttemptEnded
-from dataplane.fleet.messages import Accept, Beat, Ending, Report, Setup, pack, unpack
+from dataplane.fleet.messages import Accept, Beat, Ending, Measured, Report, Setup, pack, unpack
 from dataplane.flight import Decision
 from dataplane.logs import LogFormat
 from dataplane.metrics import ProviderMetrics
+from dataplane.request_counts import Counts
 from dataplane.telemetry_settings import Inbound, TelemetrySettings
 from tests.controlplane.table.tables import provider, route, table, target
 
@@ -64,6 +65,7 @@ SETUP = Setup(
         SETUP,
         Accept(listeners=(0, 2)),
         Ending(drain_s=25.0, lame_duck_s=5.0),
+        Measured(counts=Counts(wasted={"a": 1.5}), active=1, calls={"a": 2}),
         Beat(in_flight=1, connections=2, used={"a": 3.5}, served=("a",)),
     ],
     ids=lambda record: type(record).__name__,
