@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from functools import lru_cache
 from zlib import crc32
 
 from dataplane.errors import ErrorClass, UpstreamFailed
+from dataplane.record import Struct
 
 MAX_FRAME_BYTES = 16 * 2**20
 """The longest frame that is taken, as in AWS' own clients."""
@@ -45,8 +46,11 @@ _SIZES: Mapping[int, int | None] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+_KNOWN_BYTES = 512
+"""Of headers that are worth to be remembered."""
+
+
+class Frame(Struct, frozen=True):
     """One frame that has come whole and unharmed. headers: those whose values are strings."""
 
     headers: Mapping[str, str]
@@ -104,7 +108,15 @@ def _read(frame: bytes) -> Frame:
         raise _broken("a frame does not match its checksum")
     _, length, _ = _PRELUDE.unpack_from(frame)
     body = _PRELUDE.size + length
-    return Frame(_headers(frame[_PRELUDE.size : body]), frame[body:end])
+    raw = frame[_PRELUDE.size : body]
+    headers = _known_headers(raw) if length <= _KNOWN_BYTES else _headers(raw)
+    return Frame(headers, frame[body:end])
+
+
+@lru_cache(maxsize=64)
+def _known_headers(raw: bytes) -> Mapping[str, str]:
+    """Read headers that all frames of a kind have in common."""
+    return _headers(raw)
 
 
 def _headers(raw: bytes) -> Mapping[str, str]:

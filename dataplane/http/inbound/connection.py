@@ -271,6 +271,10 @@ class Connection(asyncio.Protocol):
         except ConnectionError:
             # The caller has left before its answer was out.
             self.abort()
+        except asyncio.CancelledError:
+            # Only `_cancel` does so, and there is no more to do. An exception would be kept by the
+            # task, and with it this connection, until the cycle collector comes by.
+            pass
         finally:
             if self.transport is not None:
                 self.transport.close()

@@ -396,15 +396,25 @@ async def test_a_body_behind_a_flood_is_read_when_its_turn_comes() -> None:
 
 
 async def test_a_caller_that_leaves_in_the_middle_of_its_body_cancels_its_handler() -> None:
-    async with serving() as listener, calling(listener) as caller:
+    cancelled = asyncio.Event()
+
+    async def reading(request: Request) -> Answer:
+        try:
+            return await echo(request)
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    async with serving(reading) as listener, calling(listener) as caller:
         caller.say(POST + b"Content-Length: 5\r\n\r\nhe")
         (connection,) = await _connections(listener, 1)
         await until(lambda: connection._news is not None)
         task = connection._task
         caller.writer.close()
         await until(lambda: not listener._connections)
+        await until(task.done)
 
-    assert task.cancelled()
+    assert cancelled.is_set()
 
 
 async def test_a_caller_that_does_not_read_holds_its_writer_only() -> None:
