@@ -73,6 +73,11 @@ class AwsCredentials:
         assert self._keys is not None, "get() comes first"
         return self._keys
 
+    @property
+    def is_fresh(self) -> bool:
+        """Whether there are keys, and `get` would do nothing."""
+        return self._keys is not None and self._clock() - self._checked_s < RECHECK_S
+
     async def get(self) -> None:
         """Have keys at hand that can be signed with. Raises UpstreamFailed (credential)."""
         now = self._clock()

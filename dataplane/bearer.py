@@ -69,6 +69,10 @@ class BearerSigner:
         self._renewed_s: float | None = None
         self._asking: asyncio.Task[None] | None = None
 
+    def is_ready(self) -> bool:
+        """Tell whether the token is good, and not to be renewed yet."""
+        return self._clock() < min(self._refresh_s, self._end_s)
+
     async def ready(self) -> None:
         """Have a good token at hand. Raises UpstreamFailed (credential) if there is none."""
         now = self._clock()

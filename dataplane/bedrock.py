@@ -47,6 +47,10 @@ class SigV4Signer:
         self._scope = Scope(region=region, service=SERVICE)
         self._now = now
 
+    def is_ready(self) -> bool:
+        """Tell whether there are keys that need not even be looked at again."""
+        return bool(self._scope.region) and self._credentials.is_fresh
+
     async def ready(self) -> None:
         """Get keys. Raises UpstreamFailed (credential) if there are none."""
         if not self._scope.region:

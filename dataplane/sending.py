@@ -25,6 +25,10 @@ _MAX_ERROR_BYTES = 256 * 1024
 class Signer(Protocol):
     """What authorises requests that cannot carry their credential from the start."""
 
+    def is_ready(self) -> bool:
+        """Tell whether `ready` has nothing to do."""
+        ...
+
     async def ready(self) -> None:
         """Get what is needed to sign. Raises UpstreamFailed (credential) if there is nothing."""
         ...
@@ -76,9 +80,9 @@ class Sender:
         return secret
 
     @property
-    def signs(self) -> bool:
+    def waits(self) -> bool:
         """Whether `ready` must be awaited before a call."""
-        return self._signer is not None
+        return self._signer is not None and not self._signer.is_ready()
 
     async def ready(self, limits: Limits) -> None:
         """Have at hand what signs the requests of a call; see Signer."""

@@ -101,7 +101,7 @@ class HttpProvider:
         limits = Limits(call, self._clock(), call.timeouts.answer_s)
         prepared = self._prepare(request, call)
         sender = self.sender
-        if sender.signs:
+        if sender.waits:
             await sender.ready(limits)
         response = await sender.open(
             prepared.http,
@@ -136,7 +136,7 @@ class HttpProvider:
         limits = Limits(call, self._clock(), call.timeouts.first_event_s)
         prepared = self._prepare(request, call)
         sender = self.sender
-        if sender.signs:
+        if sender.waits:
             await sender.ready(limits)
         response = await sender.open(
             prepared.http,

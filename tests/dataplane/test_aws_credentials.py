@@ -83,6 +83,17 @@ async def test_a_caller_that_leaves_does_not_take_the_others_keys(clock: FakeClo
     assert first.cancelled()
 
 
+async def test_keys_are_fresh_until_they_are_to_be_looked_at_again(clock: FakeClock) -> None:
+    credentials = AwsCredentials(FakeSource(keys("A")), clock)
+    told = [credentials.is_fresh]
+    await credentials.get()
+    told.append(credentials.is_fresh)
+    clock.advance(RECHECK_S)
+    told.append(credentials.is_fresh)
+
+    assert [False, True, False] == told
+
+
 async def test_fresh_keys_are_used_without_asking(clock: FakeClock) -> None:
     source = FakeSource(keys("A"))
     credentials = AwsCredentials(source, clock)

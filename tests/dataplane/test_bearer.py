@@ -72,6 +72,18 @@ async def test_a_token_is_used_until_it_is_time_for_another() -> None:
     assert (1, "Bearer t1") == (source.asked, bearer(subject))
 
 
+async def test_it_is_ready_between_a_token_and_the_time_for_another() -> None:
+    clock = FakeClock()
+    subject = signer(FakeSource(token("t1")), clock)
+    told = [subject.is_ready()]
+    await subject.ready()
+    told.append(subject.is_ready())
+    clock.advance(3600 - EARLY_S)
+    told.append(subject.is_ready())
+
+    assert [False, True, False] == told
+
+
 async def test_fifty_callers_ask_once() -> None:
     source = FakeSource(token("t1"))
     source.gate.clear()
