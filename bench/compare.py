@@ -27,6 +27,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
 
+from arguments import count
 from candidates import all_candidates
 from launch import Candidate
 from machine import describe, ticks
@@ -195,7 +196,7 @@ def _arguments() -> argparse.Namespace:
         metavar="NAME,...",
         help="just these, of the list below",
     )
-    parser.add_argument("--rounds", type=_count, help="of each scenario, instead of the plan's")
+    parser.add_argument("--rounds", type=count, help="of each scenario, instead of the plan's")
     parser.add_argument(
         "--seconds",
         type=float,
@@ -231,13 +232,6 @@ def _arguments() -> argparse.Namespace:
 
 def _words(text: str) -> Sequence[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return number
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from arguments import count
 from load import closed_loop, first_answer
 from machine import describe
 from processes import Process, environ_as_installed, free_port
@@ -321,24 +322,15 @@ def _columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--rounds", type=_count, default=3, help="of all candidates (3)")
-    parser.add_argument("--requests", type=_count, default=2000, help="of the closed loop (2000)")
-    parser.add_argument("--connections", type=_count, default=16, help="of the closed loop (16)")
-    parser.add_argument(
-        "--body", type=_count, default=2048, help="bytes of a request's body (2048)"
-    )
+    parser.add_argument("--rounds", type=count, default=3, help="of all candidates (3)")
+    parser.add_argument("--requests", type=count, default=2000, help="of the closed loop (2000)")
+    parser.add_argument("--connections", type=count, default=16, help="of the closed loop (16)")
+    parser.add_argument("--body", type=count, default=2048, help="bytes of a request's body (2048)")
     parser.add_argument(
         "--settle", type=float, default=0.5, help="seconds before memory is looked at (0.5)"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all samples to FILE")
     return parser.parse_args()
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return number
 
 
 def main() -> int:

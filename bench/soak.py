@@ -22,6 +22,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from arguments import count
 from footprint import BenchError, load, pinned, sidecar, started
 from machine import describe
 from processes import Process, environ_as_installed, free_port
@@ -137,7 +138,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--minutes", type=float, default=30.0, help="how long (30)")
     parser.add_argument("--rate", type=float, default=200.0, help="requests a second (200)")
-    parser.add_argument("--connections", type=int, default=16, help="of each burst (16)")
+    parser.add_argument("--connections", type=count, default=16, help="of each burst (16)")
     args = parser.parse_args()
     for name, value in describe().items():
         print(f"{name:10} {value}")

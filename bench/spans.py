@@ -27,6 +27,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from arguments import count
 from footprint import BenchError, load, pinned, sidecar, started
 from machine import describe
 from processes import Process, free_port
@@ -154,23 +155,14 @@ def _spread(values: Sequence[float]) -> str:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--rounds", type=_count, default=9, help="of both sides (9)")
-    parser.add_argument("--requests", type=_count, default=3000, help="a round and side (3000)")
-    parser.add_argument("--connections", type=_count, default=16, help="of the load (16)")
-    parser.add_argument(
-        "--body", type=_count, default=2048, help="bytes of a request's body (2048)"
-    )
+    parser.add_argument("--rounds", type=count, default=9, help="of both sides (9)")
+    parser.add_argument("--requests", type=count, default=3000, help="a round and side (3000)")
+    parser.add_argument("--connections", type=count, default=16, help="of the load (16)")
+    parser.add_argument("--body", type=count, default=2048, help="bytes of a request's body (2048)")
     parser.add_argument(
         "--set", action="append", default=[], metavar="OTEL_NAME=VALUE", help="for the exporter"
     )
     return parser.parse_args()
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return number
 
 
 def main() -> int:
