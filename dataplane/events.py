@@ -10,10 +10,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
+from msgspec import Struct
+
 from controlplane.table.schema import Price
 from dataplane.flight import Decision, RequestOutcome
 from dataplane.provider import Operation, Usage
-from dataplane.record import Struct
 from dataplane.telemetry import RequestSpan
 
 _MOST_KEPT = 64

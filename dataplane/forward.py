@@ -29,7 +29,6 @@ from dataplane.provider import (
     Request,
     ResponseFacts,
 )
-from dataplane.record import Struct, field
 from dataplane.served import Attempt, ResultT, Served, ServedStream
 from dataplane.telemetry import Decision, DelaySource, RequestSpan
 
@@ -37,21 +36,35 @@ from dataplane.telemetry import Decision, DelaySource, RequestSpan
 _EMBEDDINGS = Operation.EMBEDDINGS
 
 
-class Exchange(Struct, kw_only=True):
+class Exchange:
     """One request on its way. arrived_s: monotonic time of its arrival."""
 
-    request: Request
-    table: Table
-    route: Route
-    span: RequestSpan
-    arrived_s: float
+    __slots__ = ("arrived_s", "request", "route", "span", "table")
+
+    def __init__(
+        self,
+        *,
+        request: Request,
+        table: Table,
+        route: Route,
+        span: RequestSpan,
+        arrived_s: float,
+    ) -> None:
+        self.request = request
+        self.table = table
+        self.route = route
+        self.span = span
+        self.arrived_s = arrived_s
 
 
-class Skipped(Struct, frozen=True, kw_only=True):
+class Skipped:
     """A target that was not tried."""
 
-    target: Target
-    refusal: Refusal
+    __slots__ = ("refusal", "target")
+
+    def __init__(self, *, target: Target, refusal: Refusal) -> None:
+        self.target = target
+        self.refusal = refusal
 
 
 class NothingAvailable(Exception):  # noqa: N818 - an outcome of the request
@@ -63,14 +76,17 @@ class NothingAvailable(Exception):  # noqa: N818 - an outcome of the request
         self.skipped = skipped
 
 
-class _State(Struct):
+class _State:
     """What a request has met so far."""
 
-    skipped: list[Skipped] = field(default_factory=list)
-    rejection: RequestRejected | None = None
-    failure: UpstreamFailed | None = None
-    fallback_reason: str = ""
-    retry_after_s: float | None = None
+    __slots__ = ("failure", "fallback_reason", "rejection", "retry_after_s", "skipped")
+
+    def __init__(self) -> None:
+        self.skipped: list[Skipped] = []
+        self.rejection: RequestRejected | None = None
+        self.failure: UpstreamFailed | None = None
+        self.fallback_reason = ""
+        self.retry_after_s: float | None = None
 
 
 class Forwarder:

@@ -20,20 +20,29 @@ from dataclasses import dataclass
 
 from controlplane.table.schema import RetryPolicy, Target
 from dataplane.errors import ErrorClass, UpstreamFailed
-from dataplane.record import Struct
 
 
-class Step(Struct, frozen=True, kw_only=True):
+class Step:
     """The target to try next, after waiting `delay_s` seconds (0 in most cases).
 
     asked: whether the upstream asked for that delay; else it is our back-off.
     last_resort: the target had put the request off for a better one, and none is left.
     """
 
-    target: Target
-    delay_s: float = 0.0
-    asked: bool = False
-    last_resort: bool = False
+    __slots__ = ("asked", "delay_s", "last_resort", "target")
+
+    def __init__(
+        self,
+        target: Target,
+        *,
+        delay_s: float = 0.0,
+        asked: bool = False,
+        last_resort: bool = False,
+    ) -> None:
+        self.target = target
+        self.delay_s = delay_s
+        self.asked = asked
+        self.last_resort = last_resort
 
 
 @dataclass(slots=True)

@@ -7,9 +7,8 @@ failure leaves here as an UpstreamFailed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol, TypeVar
 
 from controlplane.table import schema
 from dataplane.credentials import Credentials
@@ -20,6 +19,8 @@ from dataplane.provider import HttpRequest, HttpResponse
 from dataplane.transport import MAX_ANSWER_BYTES, Transport, UpstreamResponse, read_all
 
 _MAX_ERROR_BYTES = 256 * 1024
+
+ResultT = TypeVar("ResultT")
 
 
 class Signer(Protocol):
@@ -87,8 +88,7 @@ class Sender:
     async def ready(self, limits: Limits) -> None:
         """Have at hand what signs the requests of a call; see Signer."""
         if self._signer is not None:
-            async with _until_head(limits):
-                await self._signer.ready()
+            await _in_time(self._signer.ready(), limits)
 
     async def open(
         self,
@@ -183,9 +183,7 @@ class Sender:
         failure = await self._refused(response, limits)
         if failure.error is not ErrorClass.AUTH:
             raise failure
-        async with _until_head(limits):
-            renewed = await self._renewed(sent)
-        if not renewed:
+        if not await _in_time(self._renewed(sent), limits):
             raise failure
         try:
             response = await self._transport.send(
@@ -220,12 +218,11 @@ class Sender:
         return ref is not None and self._credentials.refresh(ref)
 
 
-@asynccontextmanager
-async def _until_head(limits: Limits) -> AsyncIterator[None]:
-    """Bound a block that comes before the head by the same limit."""
+async def _in_time(work: Awaitable[ResultT], limits: Limits) -> ResultT:
+    """Wait for what comes before the head, bounded by the same limit."""
     try:
         async with asyncio.timeout_at(limits.head_by_s):
-            yield
+            return await work
     except TimeoutError as error:
         raise limits.no_head("answer") from error
 

@@ -13,7 +13,6 @@ from dataplane.errors import UpstreamFailed
 from dataplane.events import AttemptEnded, Events, cost_of
 from dataplane.plan import Plan
 from dataplane.provider import Batch, ChatStream, Provider, Request, ResponseFacts, Usage
-from dataplane.record import Struct
 from dataplane.telemetry import AttemptSpan, Decision, RequestSpan
 
 ResultT = TypeVar("ResultT")
@@ -181,7 +180,7 @@ class Attempt:
         )
 
 
-class Served(Struct, Generic[ResultT], frozen=True, kw_only=True):
+class Served(Generic[ResultT]):
     """A target that answered.
 
     attempt: the one that did; its usage and cost are known once it has ended.
@@ -189,10 +188,15 @@ class Served(Struct, Generic[ResultT], frozen=True, kw_only=True):
     the order did not serve, like `circuit_open` or `503`; empty if it did.
     """
 
-    result: ResultT
-    attempt: Attempt
-    attempts: int
-    fallback_reason: str
+    __slots__ = ("attempt", "attempts", "fallback_reason", "result")
+
+    def __init__(
+        self, *, result: ResultT, attempt: Attempt, attempts: int, fallback_reason: str
+    ) -> None:
+        self.result = result
+        self.attempt = attempt
+        self.attempts = attempts
+        self.fallback_reason = fallback_reason
 
     @property
     def target(self) -> Target:

@@ -65,7 +65,7 @@ class AnswerParser:
 
     def __init__(self) -> None:
         """Be ready for the first answer."""
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self.begin("")
 
     def begin(self, method: str) -> None:
@@ -88,7 +88,8 @@ class AnswerParser:
             return
         self._quiet += len(data)
         try:
-            self._parser.feed_data(data)
+            if self._parser is not None:
+                self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._stop(error)
         if self._quiet > MAX_QUIET_BYTES:
@@ -104,7 +105,7 @@ class AnswerParser:
 
     def close(self) -> None:
         """Let go of llhttp, which holds on to this object; what has come can still be taken."""
-        del self._parser
+        self._parser = None
 
     def take(self) -> bytes:
         """Take what has come of the body."""
@@ -147,6 +148,7 @@ class AnswerParser:
     def on_headers_complete(self) -> None:
         """Judge the head."""
         parser = self._parser
+        assert parser is not None
         headers = self.headers
         version = parser.get_http_version()
         status = parser.get_status_code()

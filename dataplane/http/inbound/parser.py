@@ -64,7 +64,7 @@ class RequestParser:
 
     def __init__(self) -> None:
         """Be ready for the first request."""
-        self._parser = httptools.HttpRequestParser(self)
+        self._parser: httptools.HttpRequestParser | None = httptools.HttpRequestParser(self)
         self.requests: deque[Request] = deque()
         self.refused = 0
         self.partial = False
@@ -82,7 +82,8 @@ class RequestParser:
             return
         self._quiet += len(data)
         try:
-            self._parser.feed_data(data)
+            if self._parser is not None:
+                self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             self._stay(data[upgrade.args[0] :])
         except httptools.HttpParserError:
@@ -100,7 +101,7 @@ class RequestParser:
         """Let go of llhttp, which holds on to this object."""
         self._last = True
         self.requests.clear()
-        del self._parser
+        self._parser = None
 
     # What llhttp calls.
 
@@ -148,6 +149,7 @@ class RequestParser:
         if self._replaying:
             return
         parser = self._parser
+        assert parser is not None
         headers = self._headers
         assert headers is not None
         self._headers = None
@@ -230,9 +232,9 @@ class RequestParser:
         )
         self._upgrading = False
         self._head_bytes = self._header_count = 0
-        self._parser = httptools.HttpRequestParser(self)
+        self._parser = parser = httptools.HttpRequestParser(self)
         self._replaying = True
-        self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n\r\n" % framing)
+        parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n\r\n" % framing)
         self._replaying = False
         if rest:
             self.feed(rest)
