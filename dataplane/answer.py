@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Final
 
 from dataplane.http.inbound.request import HTTP_1_1, Request
 
-_STATUS_LINES: Mapping[int, str] = {
+_STATUS_LINES: Final[dict[int, str]] = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus
 }
-_GONE = "the caller has left"
+_GONE: Final = "the caller has left"
+_COPY_BYTES: Final = 32 * 1024
 
 
 class Answer:
@@ -45,6 +47,12 @@ class Answer:
 
     async def prepare(self, request: Request) -> None:
         """Send it, once. Raises ConnectionError if the caller has left."""
+        self.send(request)
+        if request.writing_paused:
+            await request.drain()
+
+    def send(self, request: Request) -> None:
+        """Send it as `prepare` does, and do not wait until the caller reads."""
         if self.sent:
             return
         self.sent = request.answered = True
@@ -62,8 +70,6 @@ class Answer:
             transport.writelines((head, body))
         else:
             transport.write(head + body)
-        if request.writing_paused:
-            await request.drain()
 
     def end(self) -> None:
         """Do nothing: `prepare` has sent it all."""
@@ -133,9 +139,6 @@ class StreamAnswer:
             raise ConnectionResetError(_GONE)
         if self._chunked:
             transport.write(b"0\r\n\r\n")
-
-
-_COPY_BYTES = 32 * 1024
 
 
 def _head(

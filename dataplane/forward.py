@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from controlplane.table.live import LiveTable
 from controlplane.table.outcome import Refusal, SkipReason
@@ -33,7 +34,7 @@ from dataplane.served import Attempt, ResultT, Served, ServedStream
 from dataplane.telemetry import Decision, DelaySource, RequestSpan
 
 # A member by a name of its own: looking it up in its class costs more than comparing it.
-_EMBEDDINGS = Operation.EMBEDDINGS
+_EMBEDDINGS: Final = Operation.EMBEDDINGS
 
 
 class Exchange:

@@ -11,7 +11,7 @@ import logging
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 from urllib.parse import unquote
 
 from controlplane.table.live import LiveTable
@@ -42,17 +42,23 @@ _JSON_HEADERS: Mapping[str, str] = {
     "content-type": "application/json",
     "server": headers.SERVER,
 }
+_NO_HEADERS: Final[Mapping[str, str]] = {}
+_JSON_LINES: Final = "".join(f"{name}: {value}\r\n" for name, value in _JSON_HEADERS.items())
 # A member by a name of its own: looking it up in its class costs more than comparing it.
-_SERVED = RequestOutcome.SERVED
+_SERVED: Final = RequestOutcome.SERVED
 _UNEXPECTED = RequestRejected(
     "unexpected error in the sidecar", status=500, type="server_error", code="internal_error"
 )
 _STOPPING = RequestRejected(
     "the sidecar is stopping", status=503, type="server_error", code="stopping"
 )
-_CAPABILITIES = "/v1/capabilities"
-_MODELS = "/v1/models"
-_MODELS_ROUTE = "/v1/models/{id}"
+_CAPABILITIES: Final = "/v1/capabilities"
+_MODELS: Final = "/v1/models"
+_MODELS_ROUTE: Final = "/v1/models/{id}"
+_ID_BITS: Final = 96
+# Above the others, so that those are written with their leading zeros.
+_ID_TOP: Final = 1 << _ID_BITS
+_random_bits: Final = random.getrandbits
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +67,7 @@ class _Endpoint:
     parse: Callable[[bytes], Request]
 
 
-_ENDPOINTS: Mapping[str, _Endpoint] = {
+_ENDPOINTS: Final[dict[str, _Endpoint]] = {
     "/v1/chat/completions": _Endpoint(Operation.CHAT, parse_chat),
     "/v1/completions": _Endpoint(Operation.COMPLETION, parse_completion),
     "/v1/embeddings": _Endpoint(Operation.EMBEDDINGS, parse_embeddings),
@@ -143,7 +149,7 @@ class DataPort:
         """Serve one call of a model, and tell everybody how it ended."""
         arrived_s = self._clock()
         span = self._span(http, path)
-        sent = _Sent(request_id=_new_id(), http=http, closing=self.draining)
+        sent = _Sent(_new_id(), http, closing=self.draining)
         self._events.publish(
             RequestStarted(at_s=arrived_s, request_id=sent.request_id, operation=endpoint.operation)
         )
@@ -242,7 +248,9 @@ class DataPort:
             warnings=served.result.warnings,
         )
         span.first_byte()
-        await sent.served(served.result.answer.body, lines)
+        sent.served(served.result.answer.body, lines)
+        if sent.http.writing_paused:
+            await sent.http.drain()
         return _SERVED
 
     async def _stream(self, exchange: Exchange, sent: _Sent) -> RequestOutcome:
@@ -310,21 +318,33 @@ class DataPort:
         )
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
 class _Sent:
     """What has gone out to the caller.
 
-    attempt: the one that served. status: None until a status line went out.
+    closing: whether the connection ends with the answer. attempt: the one that served. status: None
+    until a status line went out.
     """
 
-    request_id: str
-    http: HttpRequest
-    closing: bool
-    attempt: Attempt | None = None
-    status: int | None = None
-    response: Answer | StreamAnswer | None = None
-    stream: StreamAnswer | None = None
-    was_cut_off: bool = False
+    __slots__ = (
+        "attempt",
+        "closing",
+        "http",
+        "request_id",
+        "response",
+        "status",
+        "stream",
+        "was_cut_off",
+    )
+
+    def __init__(self, request_id: str, http: HttpRequest, *, closing: bool) -> None:
+        self.request_id = request_id
+        self.http = http
+        self.closing = closing
+        self.attempt: Attempt | None = None
+        self.status: int | None = None
+        self.response: Answer | StreamAnswer | None = None
+        self.stream: StreamAnswer | None = None
+        self.was_cut_off = False
 
     def identity(self, span: RequestSpan) -> dict[str, str]:
         return headers.identity(self.request_id, span)
@@ -336,11 +356,12 @@ class _Sent:
         self.status, self.response, self.stream = 200, answer, answer
         return answer
 
-    async def served(self, body: bytes, lines: str) -> None:
+    def served(self, body: bytes, lines: str) -> None:
         """Send a whole good answer. lines: headers, each with its end."""
-        answer = Answer(200, _JSON_HEADERS, body, lines=lines, close=self.closing)
-        await answer.prepare(self.http)
-        self.status, self.response = 200, answer
+        answer = Answer(200, _NO_HEADERS, body, lines=_JSON_LINES + lines, close=self.closing)
+        answer.send(self.http)
+        self.status = 200
+        self.response = answer
 
     async def whole(self, status: int, body: bytes, head: Mapping[str, str]) -> None:
         """Send a whole answer."""
@@ -392,7 +413,7 @@ def _method_not_allowed(allowed: str) -> RequestRejected:
 
 
 def _new_id() -> str:
-    return f"req_{random.getrandbits(96):024x}"
+    return "req_" + hex(_ID_TOP | _random_bits(_ID_BITS))[3:]
 
 
 def _printable(text: str) -> str:

@@ -24,9 +24,11 @@ class Limits:
         self._call = call
         self._started_s = started_s
         self._head_s = head_s
-        self.connect_s = call.timeouts.connect_s
-        self.end_s = started_s + call.timeouts.total_s
-        self.head_by_s = min(started_s + head_s, call.deadline_s, self.end_s)
+        timeouts = call.timeouts
+        self.connect_s = timeouts.connect_s
+        self.end_s = end_s = started_s + timeouts.total_s
+        by_s = min(started_s + head_s, call.deadline_s)
+        self.head_by_s = min(by_s, end_s)
 
     def idle_by_s(self, now_s: float) -> float:
         """Give the time until which a silence that begins now may last."""

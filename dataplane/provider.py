@@ -88,12 +88,21 @@ class Request(Struct, frozen=True, kw_only=True):
 
 
 class HttpRequest(Struct, frozen=True, kw_only=True):
-    """One HTTP request to an upstream. Header names are lower case."""
+    """One HTTP request to an upstream. Header names are lower case.
+
+    headers: never mutated, so that what is made of them can be kept as long as they are the same.
+    tracing: headers that differ with each request; they come on top, and win.
+    """
 
     method: str
     url: str
     headers: Mapping[str, str]
     body: bytes = b""
+    tracing: Mapping[str, str] | None = None
+
+    def all_headers(self) -> Mapping[str, str]:
+        """Give both kinds in one."""
+        return {**self.headers, **self.tracing} if self.tracing else self.headers
 
 
 class HttpResponse(Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from controlplane.table import schema
 from dataplane.credentials import Credentials
@@ -18,7 +18,7 @@ from dataplane.limits import Limits
 from dataplane.provider import HttpRequest, HttpResponse
 from dataplane.transport import MAX_ANSWER_BYTES, Transport, UpstreamResponse, read_all
 
-_MAX_ERROR_BYTES = 256 * 1024
+_MAX_ERROR_BYTES: Final = 256 * 1024
 
 ResultT = TypeVar("ResultT")
 
@@ -103,8 +103,7 @@ class Sender:
         again: builds the request once more, for when the credential was refused and has become
             another.
         """
-        if tracing or self._signer is not None:
-            http = self._authorised(http, tracing)
+        http = self._authorised(http, tracing)
         try:
             response = await self._transport.send(
                 http, connect_s=limits.connect_s, until_s=limits.head_by_s
@@ -159,14 +158,17 @@ class Sender:
         return answer
 
     def _authorised(self, http: HttpRequest, tracing: Mapping[str, str]) -> HttpRequest:
-        if tracing:
-            http = HttpRequest(
-                method=http.method,
-                url=http.url,
-                headers={**http.headers, **tracing},
-                body=http.body,
-            )
-        return http if self._signer is None else self._signer.sign(http)
+        if self._signer is not None:
+            http = self._signer.sign(http)
+        if not tracing:
+            return http
+        return HttpRequest(
+            method=http.method,
+            url=http.url,
+            headers=http.headers,
+            body=http.body,
+            tracing=tracing,
+        )
 
     async def _settled(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from controlplane.table import schema
 from controlplane.table.live import LiveTable, Permit
@@ -17,8 +17,8 @@ from dataplane.telemetry import AttemptSpan, Decision, RequestSpan
 
 ResultT = TypeVar("ResultT")
 
-_SERVED = Outcome(kind=OutcomeKind.SUCCESS)
-_IGNORED = Outcome(kind=OutcomeKind.IGNORED)
+_SERVED: Final = Outcome(kind=OutcomeKind.SUCCESS)
+_IGNORED: Final = Outcome(kind=OutcomeKind.IGNORED)
 
 
 class Attempt:

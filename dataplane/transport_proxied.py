@@ -106,7 +106,7 @@ class ProxiedClient:
             # As it is: a signature over the path holds for its bytes, and yarl would write `%3A` as `:`.
             URL(request.url, encoded=True),
             data=_payload(request.body),
-            headers=request.headers,
+            headers=request.all_headers(),
             allow_redirects=False,
             timeout=timeout,
             trace_request_ctx=context,

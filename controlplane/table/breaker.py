@@ -23,16 +23,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum, auto
-from typing import assert_never
+from typing import Final, assert_never
 
 from controlplane.table.outcome import Refusal, SkipReason
 from controlplane.table.schema import BreakerPolicy
 from controlplane.table.window import OutcomeWindow
 
-JITTER = 0.1
-MIN_TRIAL_PATIENCE_S = 60.0
-RAMP_STEPS_PER_OPEN = 4
-_MAX_DOUBLINGS = 62
+JITTER: Final = 0.1
+MIN_TRIAL_PATIENCE_S: Final = 60.0
+RAMP_STEPS_PER_OPEN: Final = 4
+_MAX_DOUBLINGS: Final = 62
 
 
 class BreakerState(Enum):
@@ -56,8 +56,8 @@ class Verdict(Enum):
 
 
 # Members by names of their own: looking one up in its class costs more than comparing it.
-_GOOD = Verdict.GOOD
-_CLOSED = BreakerState.CLOSED
+_GOOD: Final = Verdict.GOOD
+_CLOSED: Final = BreakerState.CLOSED
 
 
 class Breaker:

@@ -10,20 +10,22 @@ doubles the pause and the others do not.
 
 from __future__ import annotations
 
+from typing import Final
+
 from controlplane.table.breaker import BreakerState
 from controlplane.table.outcome import Refusal, SkipReason
 
-MAX_COOLDOWN_S = 3600.0
-RATE_LIMIT_FIRST_S = 1.0
-RATE_LIMIT_MAX_S = 60.0
-NOT_READY_S = 2.0
+MAX_COOLDOWN_S: Final = 3600.0
+RATE_LIMIT_FIRST_S: Final = 1.0
+RATE_LIMIT_MAX_S: Final = 60.0
+NOT_READY_S: Final = 2.0
 
-REFUSED_FIRST_S = 60.0
-REFUSED_MAX_S = 600.0
-EXHAUSTED_S = 600.0
-CREDENTIAL_TRIAL_PATIENCE_S = 60.0
+REFUSED_FIRST_S: Final = 60.0
+REFUSED_MAX_S: Final = 600.0
+EXHAUSTED_S: Final = 600.0
+CREDENTIAL_TRIAL_PATIENCE_S: Final = 60.0
 
-_MAX_DOUBLINGS = 32
+_MAX_DOUBLINGS: Final = 32
 
 
 class Cooldown:

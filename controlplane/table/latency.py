@@ -11,9 +11,10 @@ costs too, or a target that fails fast would look like the fastest.
 from __future__ import annotations
 
 import math
+from typing import Final
 
-DECAY_S = 30.0
-FAILURE_COST_S = 5.0
+DECAY_S: Final = 30.0
+FAILURE_COST_S: Final = 5.0
 
 
 class Latency:

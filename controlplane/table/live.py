@@ -29,6 +29,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Final
 
 from controlplane.table import sharing
 from controlplane.table.breaker import BreakerState
@@ -68,10 +69,10 @@ __all__ = [
 
 
 # A member by a name of its own: looking it up in its class costs more than comparing it.
-_AUTO = BreakerMode.AUTO
-_IDLE = ProviderState(credential_key="")
-_PASSING = frozenset({StateName.CLOSED, StateName.FORCED_CLOSED})
-_NOT_AVAILABLE = Refusal(reason=SkipReason.NOT_AVAILABLE, detail="not in the routing table")
+_AUTO: Final = BreakerMode.AUTO
+_IDLE: Final = ProviderState(credential_key="")
+_PASSING: Final = frozenset({StateName.CLOSED, StateName.FORCED_CLOSED})
+_NOT_AVAILABLE: Final = Refusal(reason=SkipReason.NOT_AVAILABLE, detail="not in the routing table")
 
 
 class LiveTable:

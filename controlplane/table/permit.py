@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import Final, assert_never
 
 from controlplane.table.breaker import Verdict
 from controlplane.table.outcome import Outcome, OutcomeKind
@@ -10,9 +10,9 @@ from controlplane.table.schema import Target
 from controlplane.table.states import ProviderState, TargetState
 
 # The epoch of calls that a forced breaker let through: it never comes, so they move nothing.
-NO_EPOCH = -1
+NO_EPOCH: Final = -1
 
-VERDICTS = {
+VERDICTS: Final = {
     OutcomeKind.SUCCESS: Verdict.GOOD,
     OutcomeKind.FAILURE: Verdict.BAD,
     OutcomeKind.TARGET_BROKEN: Verdict.BROKEN,

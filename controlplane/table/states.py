@@ -7,7 +7,7 @@ for the breaker's policy, which is that of the latest install.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import assert_never
+from typing import Final, assert_never
 
 from controlplane.table.breaker import Breaker, BreakerState
 from controlplane.table.cooldown import Cooldown, CredentialBreaker
@@ -18,10 +18,10 @@ from controlplane.table.schema import BreakerMode, Target
 from controlplane.table.view import StateName, TargetView
 
 # Members by names of their own: looking one up in its class costs more than comparing it.
-_AUTO = BreakerMode.AUTO
-_CLOSED = BreakerState.CLOSED
+_AUTO: Final = BreakerMode.AUTO
+_CLOSED: Final = BreakerState.CLOSED
 
-_STATE_NAMES = {
+_STATE_NAMES: Final = {
     BreakerState.CLOSED: StateName.CLOSED,
     BreakerState.OPEN: StateName.OPEN,
     BreakerState.HALF_OPEN: StateName.HALF_OPEN,

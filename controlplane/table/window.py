@@ -6,8 +6,10 @@ as a whole, so between nine tenths and all of the window's seconds are looked ba
 
 from __future__ import annotations
 
-BUCKETS = 10
-MIN_WINDOW_S = 0.01
+from typing import Final
+
+BUCKETS: Final = 10
+MIN_WINDOW_S: Final = 0.01
 
 
 class OutcomeWindow:

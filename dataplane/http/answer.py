@@ -9,20 +9,24 @@ What comes out does not depend on how the bytes were cut.
 
 from __future__ import annotations
 
+from typing import Final
+
 import httptools  # noqa: TID251 - this is the door
 
-MAX_LINE_BYTES = 32 * 1024
+from dataplane.http.names import name_of
+
+MAX_LINE_BYTES: Final = 32 * 1024
 """Of one header, and of a status line's reason."""
 
-MAX_HEADERS = 128
+MAX_HEADERS: Final = 128
 
-MAX_HEAD_BYTES = 128 * 1024
+MAX_HEAD_BYTES: Final = 128 * 1024
 """Of all headers together."""
 
-MAX_QUIET_BYTES = 256 * 1024
+MAX_QUIET_BYTES: Final = 256 * 1024
 """What may come without a byte of a body in it: interim answers, a head, trailers, extensions."""
 
-_NO_BODY = frozenset({204, 304})
+_NO_BODY: Final = frozenset({204, 304})
 
 
 class MalformedError(Exception):
@@ -49,6 +53,7 @@ class AnswerParser:
         "_bodyless",
         "_head_bytes",
         "_header_count",
+        "_is_1_1",
         "_parser",
         "_quiet",
         "_reason",
@@ -79,10 +84,14 @@ class AnswerParser:
         self.chunks: list[bytes] = []
         self.buffered = 0
         self.touched = self.head_done = self.done = self.reusable = False
+        self._is_1_1 = False
 
     def feed(self, data: bytes) -> None:
         """Read on. Raises MalformedError; what was read before that holds."""
-        self.touched = True
+        if not self.touched:
+            self.touched = True
+            # llhttp makes a text of two numbers of it, which takes longer than looking.
+            self._is_1_1 = data.startswith(b"HTTP/1.1 ")
         if self.done:
             self.reusable = False
             return
@@ -140,7 +149,7 @@ class AnswerParser:
             raise MalformedError
         if self.head_done:
             return
-        name = raw_name.decode("ascii").lower()
+        name = name_of(raw_name)
         value = raw_value.decode("latin-1").rstrip(" \t")
         headers = self.headers
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
@@ -150,7 +159,9 @@ class AnswerParser:
         parser = self._parser
         assert parser is not None
         headers = self.headers
-        version = parser.get_http_version()
+        version = "1.1" if self._is_1_1 else parser.get_http_version()
+        # Another head may follow, which was not looked at.
+        self._is_1_1 = False
         status = parser.get_status_code()
         if (version not in ("1.1", "1.0")) or status < 100 or status == 101:
             raise MalformedError

@@ -43,32 +43,31 @@ class Client:
         """
         origin, head = self._heads.write(request)
         connection = self.pool.take(origin)
-        if connection is not None:
+        is_fresh = False
+        while True:
+            if connection is None:
+                is_fresh = True
+                connection = await self._connector.open(origin, connect_s, until_s)
+                if self.pool.closed:
+                    connection.abort()
+            connection.start(request.method, head, request.body)
             try:
-                return await self._exchange(connection, request, head, until_s)
+                status, headers = await connection.head(until_s)
             except UpstreamFailed:
-                if not connection.untouched:
+                connection.abort()
+                if is_fresh or not connection.untouched:
                     raise
-        connection = await self._connector.open(origin, connect_s, until_s)
-        if self.pool.closed:
-            connection.abort()
-        return await self._exchange(connection, request, head, until_s)
+                connection = None
+            except BaseException:
+                connection.abort()
+                raise
+            else:
+                return Answer(status, headers, connection, self.pool)
 
     async def aclose(self) -> None:
         """End all connections."""
         await self._connector.aclose()
         await self.pool.aclose()
-
-    async def _exchange(
-        self, connection: Connection, request: HttpRequest, head: bytes, until_s: float
-    ) -> Answer:
-        connection.start(request.method, head, request.body)
-        try:
-            status, headers = await connection.head(until_s)
-        except BaseException:
-            connection.abort()
-            raise
-        return Answer(status, headers, connection, self.pool)
 
 
 class Answer:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from typing import Protocol, cast
+from typing import Final, Protocol, cast
 
 from dataplane.errors import UpstreamFailed
 from dataplane.http.answer import AnswerParser, MalformedError, TruncatedError
@@ -20,16 +20,16 @@ from dataplane.http.failures import (
 )
 from dataplane.http.head import Origin
 
-MAX_BUFFERED_BYTES = 256 * 1024
+MAX_BUFFERED_BYTES: Final = 256 * 1024
 """Of an answer that nobody takes; reading stops above it. One read may come on top."""
 
-PIECE_BYTES = 256 * 1024
+PIECE_BYTES: Final = 256 * 1024
 """A body is written in pieces of this size, the next when the last has mostly left."""
 
-_COPY_BYTES = 32 * 1024
+_COPY_BYTES: Final = 32 * 1024
 """Up to this, head and body are made one piece: that costs less than what writing two does."""
 
-_PIECES_PER_TURN = 4
+_PIECES_PER_TURN: Final = 4
 """Then the loop has its turn, even if the network takes it all at once."""
 
 

@@ -1,28 +1,32 @@
 """Writes the heads of requests.
 
-A provider's requests differ in the values of their headers and little else. So what a head is made
-of is worked out once for each method, URL and set of header names, and each request only fills in
-its values.
+A provider's requests differ in their bodies and little else. So a head is kept as long as it would
+be the same, but for its length and its tracing; and what it is made of is worked out once for each
+method, URL and set of header names, so that another one only fills in its values.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from dataplane.http.failures import not_valid
 from dataplane.provider import HttpRequest
 
-_MAX_SHAPES = 1024
+_MAX_SHAPES: Final = 1024
 """Providers, models and operations make up to some hundred; beyond, all are worked out anew."""
 
-_URL = re.compile(r"(?i:(https?))://([^/?#\\]*)((?:[/?][^#]*)?)(?:#.*)?", re.DOTALL)
-_AUTHORITY = re.compile(r"(?:[^@]*@)?(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:@]+))(?::([0-9]{1,5}))?")
-_TARGET = re.compile(r"[\x21-\x7e]*")
-_HOST = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=%-]+")
-_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_URL: Final = re.compile(r"(?i:(https?))://([^/?#\\]*)((?:[/?][^#]*)?)(?:#.*)?", re.DOTALL)
+_AUTHORITY: Final = re.compile(
+    r"(?:[^@]*@)?(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:@]+))(?::([0-9]{1,5}))?"
+)
+_TARGET: Final = re.compile(r"[\x21-\x7e]*")
+_HOST: Final = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=%-]+")
+_TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
-_OURS = frozenset(
+_OURS: Final = frozenset(
     {
         # The connection's own, never passed on. RFC 9110, section 7.6.1.
         "connection",
@@ -39,7 +43,7 @@ _OURS = frozenset(
         "content-length",
     }
 )
-_WITH_LENGTH = frozenset({"POST", "PUT", "PATCH"})
+_WITH_LENGTH: Final = frozenset({"POST", "PUT", "PATCH"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +73,36 @@ class _Shape:
     with_length: bool
 
 
+class _Block:
+    """A head that was written, without what differs with each request.
+
+    headers: what it was written for. The URL is what it is found by.
+    """
+
+    __slots__ = ("data", "headers", "method", "origin", "with_length")
+
+    def __init__(
+        self,
+        method: str,
+        headers: Mapping[str, str],
+        *,
+        origin: Origin,
+        with_length: bool,
+        data: bytes,
+    ) -> None:
+        self.method = method
+        self.headers = headers
+        self.origin = origin
+        self.with_length = with_length
+        self.data = data
+
+
 class Heads:
-    """Writes heads, and remembers their shapes."""
+    """Writes heads, and remembers the last one of each URL, and their shapes."""
 
     def __init__(self) -> None:
-        """Know no shape yet."""
+        """Know none yet."""
+        self._blocks: dict[str, _Block] = {}
         self._shapes: dict[tuple[str, str, tuple[str, ...]], _Shape] = {}
 
     def write(self, request: HttpRequest) -> tuple[Origin, bytes]:
@@ -81,8 +110,25 @@ class Heads:
 
         The URL's path and query are sent byte for byte: a signature may hold for them.
         """
-        headers = request.headers
-        key = (request.method, request.url, tuple(headers))
+        url, method, headers = request.url, request.method, request.headers
+        tracing = request.tracing
+        block = self._blocks.get(url)
+        if block is None or block.headers is not headers or block.method != method:
+            block = self._written(method, url, headers)
+        data = block.data
+        if tracing:
+            if any(name in headers for name in tracing):
+                block = self._written(method, url, {**headers, **tracing})
+                data = block.data
+            else:
+                data += _lines(tracing)
+        length = len(request.body)
+        if length or block.with_length:
+            return block.origin, data + b"content-length: %d\r\n\r\n" % length
+        return block.origin, data + b"\r\n"
+
+    def _written(self, method: str, url: str, headers: Mapping[str, str]) -> _Block:
+        key = (method, url, tuple(headers))
         shape = self._shapes.get(key)
         if shape is None:
             shape = self._remember(key)
@@ -90,18 +136,17 @@ class Heads:
             text = shape.template % (*headers.values(),)
         else:
             text = shape.template % tuple([headers[name] for name in shape.kept])
-        # A value may neither end its line nor its header.
-        if text.count("\r") != shape.lines or text.count("\n") != shape.lines or "\0" in text:
-            raise not_valid()
-        length = len(request.body)
-        if length or shape.with_length:
-            text = f"{text}content-length: {length}\r\n\r\n"
-        else:
-            text = f"{text}\r\n"
-        try:
-            return shape.origin, text.encode()
-        except UnicodeEncodeError as error:
-            raise not_valid() from error
+        block = _Block(
+            method,
+            headers,
+            origin=shape.origin,
+            with_length=shape.with_length,
+            data=_encoded(text, shape.lines),
+        )
+        if len(self._blocks) >= _MAX_SHAPES:
+            self._blocks.clear()
+        self._blocks[url] = block
+        return block
 
     def _remember(self, key: tuple[str, str, tuple[str, ...]]) -> _Shape:
         shape = _shape(*key)
@@ -109,6 +154,22 @@ class Heads:
             self._shapes.clear()
         self._shapes[key] = shape
         return shape
+
+
+def _lines(headers: Mapping[str, str]) -> bytes:
+    """Write headers whose names are ours."""
+    text = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    return _encoded(text, len(headers))
+
+
+def _encoded(text: str, lines: int) -> bytes:
+    """Encode so many lines. A value may neither end its line nor its header."""
+    if text.count("\r") != lines or text.count("\n") != lines or "\0" in text:
+        raise not_valid()
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise not_valid() from error
 
 
 def origin_of(url: str) -> Origin:

@@ -9,18 +9,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from dataplane.http.connection import Connection
 from dataplane.http.head import Origin
 
-KEEPALIVE_S = 30.0
+KEEPALIVE_S: Final = 30.0
 """Idle connections are closed after this; below the 60 s that most servers allow."""
 
-MAX_IDLE = 256
+MAX_IDLE: Final = 256
 """Of one origin; the one that has waited longest is closed for one more."""
 
-_END_S = 5.0
+_END_S: Final = 5.0
 """An aborted connection ends within a turn or two of the loop; nothing hangs if one does not."""
 
 

@@ -200,7 +200,7 @@ async def test_a_unary_answer_with_all_that_was_told_of_it() -> None:
     assert (b"{}", "r1") == (completed.answer.body, completed.request_id)
     assert ("dropped:seed", "odd:answer") == tuple(completed.warnings)
     assert 1 == response.released
-    assert "00-1" == transport.sent[0].headers["traceparent"]
+    assert "00-1" == transport.sent[0].all_headers()["traceparent"]
 
 
 async def test_embeddings_are_the_same_exchange() -> None:

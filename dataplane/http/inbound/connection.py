@@ -10,30 +10,30 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable
-from typing import Protocol, cast
+from typing import Final, Protocol, cast
 
 from dataplane.http.inbound.parser import RequestParser
 from dataplane.http.inbound.request import Answering, Request
 
-KEEPALIVE_S = 75.0
+KEEPALIVE_S: Final = 75.0
 """The longest silence between two requests, and before the first."""
 
-HEAD_S = 30.0
+HEAD_S: Final = 30.0
 """From the first byte of a request until its head must be whole."""
 
-LINGER_S = 2.0
+LINGER_S: Final = 2.0
 """How long the rest of a body that nobody wants is read, so that its sender sees the answer."""
 
-MAX_BUFFERED_BYTES = 256 * 1024
+MAX_BUFFERED_BYTES: Final = 256 * 1024
 """Of a body that nobody takes; reading stops above it. One read may come on top."""
 
-MAX_WAITING = 1
+MAX_WAITING: Final = 1
 """Requests that may wait behind the one that is answered; reading stops above it."""
 
-SLICE_BYTES = 16 * 1024
+SLICE_BYTES: Final = 16 * 1024
 """So much is parsed at once, before it is seen whether too many requests wait."""
 
-_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 log = logging.getLogger("switchgear.server")
 

@@ -10,30 +10,31 @@ What comes out does not depend on how the bytes were cut.
 from __future__ import annotations
 
 from collections import deque
-from functools import lru_cache
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import httptools  # noqa: TID251 - this is the door
 
 from dataplane.http.inbound.request import HTTP_1_0, HTTP_1_1, Request
+from dataplane.http.names import name_of
 
-MAX_LINE_BYTES = 16 * 1024
+MAX_LINE_BYTES: Final = 16 * 1024
 """Of one header, and of a request's target."""
 
-MAX_HEADERS = 128
+MAX_HEADERS: Final = 128
 
-MAX_HEAD_BYTES = 64 * 1024
+MAX_HEAD_BYTES: Final = 64 * 1024
 """Of the target and all headers together."""
 
-MAX_QUIET_BYTES = 128 * 1024
+MAX_QUIET_BYTES: Final = 128 * 1024
 """What may come without a byte of a body or the end of a request: a head, trailers, extensions."""
 
-BAD_REQUEST = 400
-TARGET_TOO_LONG = 414
-EXPECTATION_FAILED = 417
-HEAD_TOO_LARGE = 431
+BAD_REQUEST: Final = 400
+TARGET_TOO_LONG: Final = 414
+EXPECTATION_FAILED: Final = 417
+HEAD_TOO_LARGE: Final = 431
 
-_VERSIONS = {"1.1": HTTP_1_1, "1.0": HTTP_1_0}
+_VERSIONS: Final = {"1.1": HTTP_1_1, "1.0": HTTP_1_0}
+_LINE_ENDING: Final = b" HTTP/1.1"
 
 
 class RequestParser:
@@ -45,11 +46,11 @@ class RequestParser:
     """
 
     __slots__ = (
-        "_content_length",
         "_head_bytes",
         "_header_count",
         "_headers",
         "_last",
+        "_opening",
         "_parser",
         "_quiet",
         "_replaying",
@@ -75,12 +76,15 @@ class RequestParser:
         self._head_bytes = self._header_count = self._quiet = 0
         self._last = self._upgrading = self._replaying = False
         self._why = BAD_REQUEST
+        # The read that a request began with, if it was the first in it.
+        self._opening = b""
 
     def feed(self, data: bytes | memoryview) -> None:
         """Read on, as far as nothing is refused and another request may follow."""
         if self.refused or self._last:
             return
         self._quiet += len(data)
+        self._opening = data if not self.partial and isinstance(data, bytes) else b""
         try:
             if self._parser is not None:
                 self._parser.feed_data(data)
@@ -124,8 +128,7 @@ class RequestParser:
 
     def on_header(self, raw_name: bytes, raw_value: bytes) -> None:
         """Take a header; those after the body are trailers, and dropped."""
-        length = len(raw_name)
-        size = length + len(raw_value)
+        size = len(raw_name) + len(raw_value)
         self._header_count = count = self._header_count + 1
         self._head_bytes = total = self._head_bytes + size
         if size > MAX_LINE_BYTES or count > MAX_HEADERS or total > MAX_HEAD_BYTES:
@@ -133,7 +136,7 @@ class RequestParser:
         headers = self._headers
         if headers is None:
             return
-        name = _lower(raw_name) if length < 64 else raw_name.decode("ascii").lower()
+        name = name_of(raw_name)
         try:
             value = raw_value.decode().rstrip(" \t")
         except UnicodeDecodeError:
@@ -153,7 +156,7 @@ class RequestParser:
         headers = self._headers
         assert headers is not None
         self._headers = None
-        version = _VERSIONS.get(parser.get_http_version())
+        version = HTTP_1_1 if self._is_1_1() else _VERSIONS.get(parser.get_http_version())
         method = parser.get_method().decode()
         if version is None or method == "CONNECT":
             self._refuse(BAD_REQUEST)
@@ -206,6 +209,16 @@ class RequestParser:
 
     # Inside.
 
+    def _is_1_1(self) -> bool:
+        """Tell whether the request line was seen to say HTTP/1.1; False if it was not seen whole.
+
+        llhttp makes a text of two numbers of it, which takes longer than looking.
+        """
+        opening = self._opening
+        self._opening = b""
+        end = opening.find(b"\r\n")
+        return end > 0 and opening.endswith(_LINE_ENDING, 0, end)
+
     def _refuse(self, status: int) -> NoReturn:
         """Stop llhttp, and say why."""
         self._why = status
@@ -242,9 +255,3 @@ class RequestParser:
 
 class _RefusedError(Exception):
     """A callback has said why it refuses."""
-
-
-@lru_cache(maxsize=512)
-def _lower(name: bytes) -> str:
-    """Give a name as text. Most are known; long ones are not to be kept."""
-    return name.decode("ascii").lower()

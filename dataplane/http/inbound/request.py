@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Mapping
-from typing import Any, Protocol, Self
+from typing import Any, Final, Protocol, Self
 from urllib.parse import parse_qsl, unquote
 
-HTTP_1_0 = (1, 0)
-HTTP_1_1 = (1, 1)
+HTTP_1_0: Final = (1, 0)
+HTTP_1_1: Final = (1, 1)
 
-SMALL_REST_BYTES = 256 * 1024
+SMALL_REST_BYTES: Final = 256 * 1024
 """So much of a body that nobody wants is read, so that the connection can be used again."""
 
 

@@ -162,6 +162,47 @@ def test_a_remembered_shape_takes_new_values_and_a_full_memory_starts_anew() -> 
         assert b"GET /%d HTTP/1.1\r\nhost: a\r\nx: %d\r\n\r\n" % (turn % 1050, turn) == head
 
 
+def test_a_kept_head_holds_for_the_same_method_and_headers_only() -> None:
+    heads = Heads()
+    first = {"authorization": "one"}
+
+    def sent(method: str, headers: dict[str, str], body: bytes) -> bytes:
+        request = HttpRequest(method=method, url="http://a/", headers=headers, body=body)
+        return heads.write(request)[1]
+
+    lines = b"%b / HTTP/1.1\r\nhost: a\r\nauthorization: %b\r\n"
+    for _ in range(2):
+        posted = lines % (b"POST", b"one") + b"content-length: 2\r\n\r\n"
+        assert posted == sent("POST", first, b"{}")
+        assert lines % (b"GET", b"one") + b"\r\n" == sent("GET", first, b"")
+        assert lines % (b"GET", b"two") + b"\r\n" == sent("GET", {"authorization": "two"}, b"")
+
+
+def test_tracing_comes_on_top_and_wins_and_is_not_kept() -> None:
+    heads = Heads()
+    headers = {"a": "1", "traceparent": "of the manifest"}
+
+    def sent(tracing: dict[str, str] | None) -> bytes:
+        request = HttpRequest(method="GET", url="http://a/", headers=headers, tracing=tracing)
+        return heads.write(request)[1]
+
+    start = b"GET / HTTP/1.1\r\nhost: a\r\na: 1\r\n"
+    kept = start + b"traceparent: of the manifest\r\n"
+    for number in (b"1", b"2"):
+        assert kept + b"tracestate: %b\r\n\r\n" % number == sent({"tracestate": number.decode()})
+        assert start + b"traceparent: %b\r\n\r\n" % number == sent({"traceparent": number.decode()})
+        assert kept + b"\r\n" == sent(None)
+
+
+@pytest.mark.parametrize("value", ["a\r\nb: c", "a\n", "\0"])
+def test_tracing_that_is_no_header_is_refused(value: str) -> None:
+    request = HttpRequest(
+        method="GET", url="http://a/", headers={"a": "1"}, tracing={"traceparent": value}
+    )
+    with pytest.raises(UpstreamFailed):
+        Heads().write(request)
+
+
 @given(st.text(max_size=40))
 def test_a_value_is_sent_as_it_is_or_not_at_all(value: str) -> None:
     try:
