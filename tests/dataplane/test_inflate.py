@@ -17,6 +17,8 @@ def raw_deflate(data: bytes) -> bytes:
     return made.compress(data) + made.flush()
 
 
+# Without the time of day, which would be in the names of tests.
+_GZIP = gzip.compress(b"hello", mtime=0)
 WAYS = [("gzip", gzip.compress), ("x-gzip", gzip.compress), ("deflate", zlib.compress)]
 
 
@@ -41,9 +43,9 @@ def test_members_of_gzip_are_one() -> None:
     ("coding", "data"),
     [
         ("gzip", b"{}"),
-        ("gzip", gzip.compress(b"hello")[:-1]),
-        ("gzip", gzip.compress(b"hello")[:-5] + b"aaaaa"),
-        ("gzip", gzip.compress(b"hello") + b"x"),
+        ("gzip", _GZIP[:-1]),
+        ("gzip", _GZIP[:-5] + b"aaaaa"),
+        ("gzip", _GZIP + b"x"),
         ("gzip", zlib.compress(b"hello")),
         ("deflate", b"{}"),
         ("deflate", zlib.compress(b"hello")[:-1]),

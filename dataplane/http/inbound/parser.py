@@ -33,8 +33,7 @@ TARGET_TOO_LONG: Final = 414
 EXPECTATION_FAILED: Final = 417
 HEAD_TOO_LARGE: Final = 431
 
-_VERSIONS: Final = {"1.1": HTTP_1_1, "1.0": HTTP_1_0}
-_LINE_ENDING: Final = b" HTTP/1.1"
+_VERSIONS: Final[dict[str, tuple[int, int]]] = {"1.1": HTTP_1_1, "1.0": HTTP_1_0}
 
 
 class RequestParser:
@@ -50,7 +49,6 @@ class RequestParser:
         "_header_count",
         "_headers",
         "_last",
-        "_opening",
         "_parser",
         "_quiet",
         "_replaying",
@@ -76,15 +74,12 @@ class RequestParser:
         self._head_bytes = self._header_count = self._quiet = 0
         self._last = self._upgrading = self._replaying = False
         self._why = BAD_REQUEST
-        # The read that a request began with, if it was the first in it.
-        self._opening = b""
 
     def feed(self, data: bytes | memoryview) -> None:
         """Read on, as far as nothing is refused and another request may follow."""
         if self.refused or self._last:
             return
         self._quiet += len(data)
-        self._opening = data if not self.partial and isinstance(data, bytes) else b""
         try:
             if self._parser is not None:
                 self._parser.feed_data(data)
@@ -156,7 +151,7 @@ class RequestParser:
         headers = self._headers
         assert headers is not None
         self._headers = None
-        version = HTTP_1_1 if self._is_1_1() else _VERSIONS.get(parser.get_http_version())
+        version = _VERSIONS.get(parser.get_http_version())
         method = parser.get_method().decode()
         if version is None or method == "CONNECT":
             self._refuse(BAD_REQUEST)
@@ -208,16 +203,6 @@ class RequestParser:
         self._quiet = 0
 
     # Inside.
-
-    def _is_1_1(self) -> bool:
-        """Tell whether the request line was seen to say HTTP/1.1; False if it was not seen whole.
-
-        llhttp makes a text of two numbers of it, which takes longer than looking.
-        """
-        opening = self._opening
-        self._opening = b""
-        end = opening.find(b"\r\n")
-        return end > 0 and opening.endswith(_LINE_ENDING, 0, end)
 
     def _refuse(self, status: int) -> NoReturn:
         """Stop llhttp, and say why."""
