@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from controlplane.table import schema
 from controlplane.table.live import LiveTable
 from controlplane.table.outcome import Refusal, SkipReason
 from controlplane.table.schema import Route, Table, Target
@@ -19,7 +20,6 @@ from dataplane.errors import RequestRejected, UpstreamFailed
 from dataplane.events import Events
 from dataplane.features import describe, missing
 from dataplane.plan import Plan, Step
-from dataplane.pool import ProviderPool
 from dataplane.provider import (
     Call,
     ChatStream,
@@ -93,14 +93,15 @@ class _State:
 class Forwarder:
     """Sends requests to targets.
 
-    clock: monotonic seconds. random: numbers in [0, 1). sleep: waits for seconds.
+    provider_of: makes the calls of a configured provider. clock: monotonic seconds. random: numbers
+    in [0, 1). sleep: waits for seconds.
     """
 
     def __init__(
         self,
         *,
         live: LiveTable,
-        pool: ProviderPool,
+        provider_of: Callable[[schema.Provider], Provider],
         credentials: Credentials,
         events: Events,
         clock: Callable[[], float],
@@ -109,7 +110,7 @@ class Forwarder:
     ) -> None:
         """Tie the parts together."""
         self._live = live
-        self._pool = pool
+        self._provider_of = provider_of
         self._credentials = credentials
         self._events = events
         self._clock = clock
@@ -205,7 +206,7 @@ class Forwarder:
             refusal = Refusal(reason=SkipReason.NOT_AVAILABLE)
             self._skip(exchange, state, target, refusal)
             return None
-        provider = self._pool.get(config)
+        provider = self._provider_of(config)
         lacking = missing(exchange.request.features, provider, target.model)
         if lacking is not None:
             state.rejection = state.rejection or _unsupported(lacking, target)

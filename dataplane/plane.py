@@ -76,7 +76,7 @@ class DataPlane:
         events.subscribe(_log, RequestCompleted, RequestFailed)
         forwarder = Forwarder(
             live=live,
-            pool=self.pool,
+            provider_of=self.pool.get,
             credentials=credentials,
             events=events,
             clock=clock,

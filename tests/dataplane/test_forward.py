@@ -55,7 +55,7 @@ class Scene:
         self.live.install(self.table, self.clock())
         self.forwarder = Forwarder(
             live=self.live,
-            pool=FakePool(self.fakes),  # type: ignore[arg-type]  # all that is used of a pool
+            provider_of=FakePool(self.fakes).get,
             credentials=Credentials(
                 environ=self.environ, secrets_root=Path("/nowhere"), clock=self.clock
             ),
@@ -190,7 +190,7 @@ async def test_the_last_failure_is_what_the_caller_gets_with_the_shortest_hint()
 async def test_a_target_that_lacks_a_feature_is_skipped() -> None:
     scene = Scene(a=[], b=[b"{}"])
     scene.fakes["a"] = FakeProvider([], features=frozenset())
-    scene.forwarder._pool = FakePool(scene.fakes)  # type: ignore[assignment]
+    scene.forwarder._provider_of = FakePool(scene.fakes).get
     exchange = scene.exchange(frozenset({Feature.TOOLS}))
 
     served = await scene.forwarder.complete(exchange)

@@ -159,12 +159,12 @@ class RequestParser:
             self._refuse(HEAD_TOO_LARGE)
         length = headers.get("content-length")
         coding = headers.get("transfer-encoding")
-        if coding is not None and (coding.lower() != "chunked" or version is HTTP_1_0):
+        if coding is not None and (coding.lower() != "chunked" or version == HTTP_1_0):
             self._refuse(BAD_REQUEST)
-        if "host" not in headers and version is HTTP_1_1:
+        if "host" not in headers and version == HTTP_1_1:
             self._refuse(BAD_REQUEST)
         expects = False
-        if "expect" in headers and version is HTTP_1_1:
+        if "expect" in headers and version == HTTP_1_1:
             expects = headers["expect"].lower() == "100-continue"
             if not expects:
                 self._refuse(EXPECTATION_FAILED)
