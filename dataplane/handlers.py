@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import unquote
@@ -114,14 +114,24 @@ class DataPort:
         self.draining = False
         self._active: set[_Sent] = set()
 
-    async def handle(self, request: HttpRequest) -> Answer | StreamAnswer:
+    def handle(self, request: HttpRequest) -> Coroutine[Any, Any, Answer | StreamAnswer]:
         """Answer one request. Raises only CancelledError, when the caller has left."""
         path = request.path.rstrip("/")
         endpoint = _ENDPOINTS.get(path)
-        if endpoint is not None:
-            if request.method != "POST":
-                return self._refuse(_method_not_allowed("POST"), path)
-            return await self._infer(request, path, endpoint)
+        if endpoint is not None and request.method == "POST":
+            return self._infer(request, path, endpoint)
+        return self._tell(request, path)
+
+    def cut_off(self) -> None:
+        """End what still runs: tell its callers, then cancel it."""
+        for sent in list(self._active):
+            sent.cut_off()
+            sent.http.task.cancel()
+
+    async def _tell(self, request: HttpRequest, path: str) -> Answer | StreamAnswer:
+        """Answer what is no call of a model."""
+        if path in _ENDPOINTS:
+            return self._refuse(_method_not_allowed("POST"), path)
         if path == _CAPABILITIES:
             if request.method not in ("GET", "HEAD"):
                 return self._refuse(_method_not_allowed("GET"), path)
@@ -136,12 +146,6 @@ class DataPort:
             ),
             "",
         )
-
-    def cut_off(self) -> None:
-        """End what still runs: tell its callers, then cancel it."""
-        for sent in list(self._active):
-            sent.cut_off()
-            sent.http.task.cancel()
 
     async def _infer(
         self, http: HttpRequest, path: str, endpoint: _Endpoint
