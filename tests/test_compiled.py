@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import subprocess
 import sys
 import tomllib
@@ -12,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.compiled import IS_COMPILED
+
 ROOT = Path(__file__).parents[1]
 HOOK = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"][
     "wheel"
 ]["hooks"]["custom"]
 SOURCES = HOOK["modules"]
 NAMES = [source.removesuffix(".py").replace("/", ".") for source in SOURCES]
-IS_COMPILED = os.environ.get("SWITCHGEAR_TESTS") == "compiled"
 
 
 def is_extension(file: str | None) -> bool:
