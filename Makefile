@@ -54,19 +54,24 @@ format: $(VENV)/.dev ## Format, and mend what lint can mend
 golden: $(VENV)/.dev ## Write the golden files anew; read the diff as if someone else wrote it
 	SWITCHGEAR_GOLDEN=write $(BIN)/pytest -q $(PYTEST_ARGS) -k golden
 
-bench: $(VENV)/.dev ## Measure beside a bare proxy and the peers that are installed, in a few minutes
+# Without a compiler a benchmark measures interpreted code, and says so.
+.PHONY: shipped
+shipped: $(VENV)/.dev
+	@$(BIN)/python tools/compiled.py || echo "measuring interpreted code"
+
+bench: shipped ## Measure beside a bare proxy and the peers that are installed, in a few minutes
 	$(BIN)/python bench/compare.py $(BENCH_ARGS)
 
-bench-full: $(VENV)/.dev ## The same in nine rounds, with sweeps; writes bench/RESULTS.md
+bench-full: shipped ## The same in nine rounds, with sweeps; writes bench/RESULTS.md
 	$(BIN)/python bench/compare.py --plan full $(BENCH_ARGS)
 
 bench-peers: $(VENV)/bin/uv ## Install Envoy, Portkey and LiteLLM into bench/.peers, to be measured
 	$(BIN)/python bench/peers.py --uv $(UV)
 
-bench-footprint: $(VENV)/.dev ## Measure start-up and memory beside a bare aiohttp proxy
+bench-footprint: shipped ## Measure start-up and memory beside a bare aiohttp proxy
 	$(BIN)/python bench/footprint.py
 
-bench-reload: $(VENV)/.dev ## Measure how soon a change is live, and what stands still meanwhile
+bench-reload: shipped ## Measure how soon a change is live, and what stands still meanwhile
 	$(BIN)/python bench/reload.py
 
 lock: $(VENV)/bin/uv ## Resolve the dependencies anew into requirements/
