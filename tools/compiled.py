@@ -45,11 +45,12 @@ def main() -> int:
     if args.check:
         _tell(f"{_shown(COMPILED)} is {'out of date' if _STAMP.is_file() else 'not there'}")
         return 1
-    if lacking := missing():
+    compiler = os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc"
+    if lacking := missing(shlex.split(compiler)[0], Path(sysconfig.get_path("include"))):
         for line in lacking:
-            _tell(line)
+            _tell(f"{line}; everything but compiled code works without")
         return 1
-    return _build()
+    return build()
 
 
 def fingerprint() -> str:
@@ -68,25 +69,26 @@ def fingerprint() -> str:
     return digest.hexdigest()
 
 
-def missing() -> Sequence[str]:
-    """Tell what of the system is not there that compiling takes, and how to get it."""
+def missing(compiler: str, include: Path) -> Sequence[str]:
+    """Tell what of the system is not there that compiling takes, and how to get it.
+
+    compiler: a program. include: where Python's headers are to be.
+    """
     lines = []
-    compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")[0]
     if shutil.which(compiler) is None:
         lines.append(
-            f"no C compiler: {compiler} was not found (on Debian: apt-get install gcc libc6-dev);"
-            " everything but compiled code works without"
+            f"no C compiler: {compiler} was not found (on Debian: apt-get install gcc libc6-dev)"
         )
-    header = Path(sysconfig.get_path("include"), "Python.h")
+    header = include / "Python.h"
     if not header.is_file():
         lines.append(
-            f"no headers of Python: {header} was not found (on Debian: apt-get install python3-dev);"
-            " everything but compiled code works without"
+            f"no headers of Python: {header} was not found (on Debian: apt-get install python3-dev)"
         )
     return lines
 
 
-def _build() -> int:
+def build() -> int:
+    """Build anew, in place of what there was if that succeeds; give the exit code."""
     count = len(_wheel(_project())["hooks"]["custom"]["modules"])
     _tell(f"compiling {count} modules with mypyc and the C compiler: a minute or two")
     made_of = fingerprint()
