@@ -10,7 +10,7 @@ INSTALL_SELF = $(UV) pip install --quiet --python $(BIN)/python --no-deps \
 	--build-constraints requirements/build.txt --editable .
 PYTEST_ARGS ?= -n 2
 COMPILED_TESTS := tests/controlplane tests/dataplane tests/switchgear tests/e2e tests/test_compiled.py \
-	tests/test_imports.py tests/test_shape.py
+	tests/test_imports.py
 
 .DEFAULT_GOAL := help
 .PHONY: help run story test test-compiled compiled check format lint types imports bench bench-full bench-peers bench-footprint bench-reload golden lock clean

@@ -46,8 +46,8 @@ def test_what_a_test_starts_runs_the_same_code() -> None:
 
 
 def test_a_module_that_is_not_listed_is_source_in_both() -> None:
-    assert not is_extension(importlib.import_module("controlplane.table.schema").__file__)
-    assert "controlplane.table.schema" not in NAMES
+    assert not is_extension(importlib.import_module("switchgear.cli").__file__)
+    assert "switchgear.cli" not in NAMES
 
 
 def test_without_the_switch_the_wheel_is_pure() -> None:
