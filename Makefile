@@ -9,9 +9,11 @@ LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-h
 INSTALL_SELF = $(UV) pip install --quiet --python $(BIN)/python --no-deps \
 	--build-constraints requirements/build.txt --editable .
 PYTEST_ARGS ?= -n 2
+COMPILED_TESTS := tests/controlplane tests/dataplane tests/switchgear tests/e2e tests/test_compiled.py \
+	tests/test_imports.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run story test check format lint types imports bench bench-full bench-peers bench-footprint bench-reload golden lock clean
+.PHONY: help run story test test-compiled compiled check format lint types imports bench bench-full bench-peers bench-footprint bench-reload golden lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -25,7 +27,15 @@ story: $(VENV)/.demo ## Set up, then run the demo that breaks and mends itself
 test: $(VENV)/.dev ## Set up, then run all tests
 	$(BIN)/pytest $(PYTEST_ARGS)
 
-check: lint types imports test ## What CI runs: format, lint, types, imports, tests
+compiled: $(VENV)/.dev ## Set up, then compile the request path into build/compiled, if it has changed
+	@$(BIN)/python tools/compiled.py
+
+# The compiled packages come before the checkout, in the tests and in all that they start.
+test-compiled: compiled ## Run the tests of what is shipped with the request path compiled
+	SWITCHGEAR_TESTS=compiled PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/build/compiled:$(CURDIR) \
+		$(BIN)/pytest $(PYTEST_ARGS) -o pythonpath= $(COMPILED_TESTS)
+
+check: lint types imports test test-compiled ## What CI runs: format, lint, types, imports, all tests
 
 lint: $(VENV)/.dev ## Check format and lint
 	$(BIN)/ruff format --check .
@@ -44,28 +54,35 @@ format: $(VENV)/.dev ## Format, and mend what lint can mend
 golden: $(VENV)/.dev ## Write the golden files anew; read the diff as if someone else wrote it
 	SWITCHGEAR_GOLDEN=write $(BIN)/pytest -q $(PYTEST_ARGS) -k golden
 
-bench: $(VENV)/.dev ## Measure beside a bare proxy and the peers that are installed, in a few minutes
+# Without a compiler a benchmark measures interpreted code, and says so.
+.PHONY: shipped
+shipped: $(VENV)/.dev
+	@$(BIN)/python tools/compiled.py || echo "measuring interpreted code"
+
+bench: shipped ## Measure beside a bare proxy and the peers that are installed, in a few minutes
 	$(BIN)/python bench/compare.py $(BENCH_ARGS)
 
-bench-full: $(VENV)/.dev ## The same in nine rounds, with sweeps; writes bench/RESULTS.md
+bench-full: shipped ## The same in nine rounds, with sweeps; writes bench/RESULTS.md
 	$(BIN)/python bench/compare.py --plan full $(BENCH_ARGS)
 
 bench-peers: $(VENV)/bin/uv ## Install Envoy, Portkey and LiteLLM into bench/.peers, to be measured
 	$(BIN)/python bench/peers.py --uv $(UV)
 
-bench-footprint: $(VENV)/.dev ## Measure start-up and memory beside a bare aiohttp proxy
+bench-footprint: shipped ## Measure start-up and memory beside a bare aiohttp proxy
 	$(BIN)/python bench/footprint.py
 
-bench-reload: $(VENV)/.dev ## Measure how soon a change is live, and what stands still meanwhile
+bench-reload: shipped ## Measure how soon a change is live, and what stands still meanwhile
 	$(BIN)/python bench/reload.py
 
 lock: $(VENV)/bin/uv ## Resolve the dependencies anew into requirements/
 	$(LOCK) pyproject.toml --extra demo --group dev -o requirements/dev.txt
 	$(LOCK) -c requirements/dev.txt pyproject.toml -o requirements/run.txt
 	$(LOCK) -c requirements/dev.txt pyproject.toml --extra demo -o requirements/demo.txt
+	$(LOCK) -c requirements/dev.txt pyproject.toml --group build -o requirements/build.txt
+	echo uv | $(LOCK) - -o requirements/uv.txt
 
 clean: ## Remove the environment and all caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .demo
+	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .demo
 
 $(VENV)/bin/uv: requirements/uv.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -1,6 +1,7 @@
 """What is measured: Switchgear, the bare proxy, and peers, each with the command that starts it.
 
-Switchgear runs as installed, with its line of log for each request. A peer that is not installed
+Switchgear runs as it is shipped, compiled, wherever that is built, and with its line of log for each
+request. A peer that is not installed
 names what would install it.
 """
 
@@ -17,6 +18,7 @@ import peer_launch as peers
 import routes
 from launch import KEY, Candidate, Launch, Site
 from processes import free_port
+from shipped import HOW, INTERPRETED, Code, code
 
 _HERE = Path(__file__).resolve().parent
 
@@ -30,7 +32,8 @@ def all_candidates(checkouts: Sequence[Path] = ()) -> Sequence[Candidate]:
     """List them all, installed or not, ours first.
 
     checkouts: other clones of the project, each with a .venv of its own. Their Switchgear is named
-    after the folder: `NAME` traced, `NAME-off` not, `NAME-workers` with worker processes.
+    after the folder: `NAME` traced, `NAME-off` not, `NAME-workers` with worker processes,
+    `NAME-interpreted` traced and not compiled.
     """
     return (
         *_ours(OURS, _HERE.parent, sys.executable, version("switchgear")),
@@ -79,39 +82,49 @@ def all_candidates(checkouts: Sequence[Path] = ()) -> Sequence[Candidate]:
 
 
 def _ours(name: str, folder: Path, python: str, told: str) -> Sequence[Candidate]:
+    shipped = code(folder, python)
     traced = Candidate(
         name=name,
-        version=f"{told}, every request traced, two spans each, to a local collector",
+        version=f"{told}, {shipped}, every request traced, two spans each, to a local collector",
         how="make bench",
-        launch=partial(_traced, python),
+        launch=partial(_traced, python, shipped),
         translates=True,
         is_ours=True,
     )
     off = Candidate(
         name=f"{name}-off",
-        version=f"{told}, tracing off",
+        version=f"{told}, {shipped}, tracing off",
         how="make bench",
-        launch=partial(_switchgear, python),
+        launch=partial(_switchgear, python, shipped),
         is_ours=True,
         is_variant=True,
     )
     workers = Candidate(
         name=f"{name}-workers",
-        version=f"{told}, traced, {_WORKERS} workers" if _has_workers(folder) else "",
+        version=f"{told}, {shipped}, traced, {_WORKERS} workers" if _has_workers(folder) else "",
         how="a version with --workers",
-        launch=partial(_workers, python),
+        launch=partial(_workers, python, shipped),
         is_ours=True,
         is_variant=True,
         is_alone=True,
     )
-    return traced, off, workers
+    interpreted = Candidate(
+        name=f"{name}-interpreted",
+        # Where nothing is compiled, the others are this one.
+        version=f"{told}, interpreted, traced" if shipped.is_compiled else "",
+        how=HOW,
+        launch=partial(_traced, python, INTERPRETED),
+        is_ours=True,
+        is_variant=True,
+    )
+    return traced, off, workers, interpreted
 
 
 def _has_workers(folder: Path) -> bool:
     return '"--workers"' in (folder / "switchgear/cli_run.py").read_text()
 
 
-def _switchgear(python: str, site: Site) -> Launch:
+def _switchgear(python: str, shipped: Code, site: Site) -> Launch:
     folder = site.folder / "manifests"
     routes.write(folder, site.upstream_port, more_routes=site.more_routes)
     admin_port = free_port()
@@ -126,6 +139,7 @@ def _switchgear(python: str, site: Site) -> Launch:
             *(() if site.rereads else ("--resync", "10m")),
         ],
         environ={
+            **shipped.environ,
             "BENCH_KEY": KEY,
             "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
             "AWS_SECRET_ACCESS_KEY": KEY,
@@ -136,14 +150,14 @@ def _switchgear(python: str, site: Site) -> Launch:
     )
 
 
-def _traced(python: str, site: Site) -> Launch:
-    launch = _switchgear(python, site)
+def _traced(python: str, shipped: Code, site: Site) -> Launch:
+    launch = _switchgear(python, shipped, site)
     collector = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{site.upstream_port}"}
     return replace(launch, environ={**launch.environ, **collector})
 
 
-def _workers(python: str, site: Site) -> Launch:
-    launch = _traced(python, site)
+def _workers(python: str, shipped: Code, site: Site) -> Launch:
+    launch = _traced(python, shipped, site)
     return replace(launch, command=[*launch.command, "--workers", str(_WORKERS)])
 
 

@@ -29,6 +29,7 @@ from arguments import count
 from load import closed_loop, first_answer
 from machine import describe
 from processes import Process, environ_as_installed, free_port
+from shipped import code, described
 from wire import chat_request
 
 _HERE = Path(__file__).resolve().parent
@@ -179,17 +180,22 @@ def _command(
         script = str(_HERE / "bare_proxy.py")
         return [sys.executable, script, "--port", str(port), "--upstream", upstream], {}
     command = sidecar(port, upstream_port, folder, admin=free_port())
+    environ = code().environ
     match name:
         case "no collector":
-            return command, {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{free_port()}"}
+            nowhere = f"http://127.0.0.1:{free_port()}"
+            return command, {**environ, "OTEL_EXPORTER_OTLP_ENDPOINT": nowhere}
         case "collector":
-            return command, {"OTEL_EXPORTER_OTLP_ENDPOINT": upstream}
+            return command, {**environ, "OTEL_EXPORTER_OTLP_ENDPOINT": upstream}
         case _:
-            return command, {}
+            return command, environ
 
 
 def sidecar(port: int, upstream_port: int, folder: Path, *, admin: int) -> Sequence[str]:
-    """Give the command of a sidecar in front of the upstream; its files go to `folder`."""
+    """Give the command of a sidecar in front of the upstream; its files go to `folder`.
+
+    Which code it runs is up to its environment: see `shipped.code`.
+    """
     manifests = folder / "manifests"
     manifests.mkdir(parents=True, exist_ok=True)
     (manifests / "bench.yaml").write_text(_MANIFESTS.format(port=upstream_port))
@@ -262,7 +268,7 @@ def report(samples: Mapping[str, Sequence[Sample]], plan: Plan) -> str:
         "",
         *_columns([["", *heads[2:]], *_budgets(samples)]),
         "",
-        "bare proxy: one route, no access log, no checks. switchgear: as installed, a log line for",
+        "bare proxy: one route, no access log, no checks. switchgear: as shipped, a log line for",
         "each request. no collector: OTLP to a port where nobody listens. collector: spans are",
         "taken, two for each request.",
     ]
@@ -273,7 +279,7 @@ def document(samples: Mapping[str, Sequence[Sample]], plan: Plan) -> str:
     """Write the figures for programs."""
     return json.dumps(
         {
-            "machine": dict(describe()),
+            "machine": {**describe(), **described()},
             "plan": asdict(plan),
             "samples": {name: [asdict(sample) for sample in samples[name]] for name in CANDIDATES},
         },
@@ -343,7 +349,7 @@ def main() -> int:
         body_bytes=max(args.body, 128),
         settle_s=max(args.settle, 0.0),
     )
-    for name, value in describe().items():
+    for name, value in {**describe(), **described()}.items():
         print(f"{name:10} {value}")
     try:
         samples = measure(plan, lambda line: print(line, file=sys.stderr, flush=True))

@@ -41,6 +41,7 @@ import uvloop
 from load import closed_loop, first_answer
 from machine import describe
 from processes import Process, environ_as_installed, free_port
+from shipped import code, described
 from wire import chat_request, is_ok, message_end
 
 _HERE = Path(__file__).resolve().parent
@@ -149,7 +150,7 @@ class Gateway:
             *("--listen", f"127.0.0.1:{self.port}", "--admin", f"127.0.0.1:{self.admin}"),
             *("--log-level", "warning", "--lame-duck", "0s"),
         ]
-        environ = environ_as_installed(self._folder.parent / "bytecode")
+        environ = {**environ_as_installed(self._folder.parent / "bytecode"), **code().environ}
         log = self._folder / "switchgear.log"
         with Process(command, log=log, environ=environ, cpus=cpus) as process:
             deadline_s = time.perf_counter() + _START_S
@@ -567,7 +568,7 @@ def main() -> int:
     plan = Plan(
         objects=args.objects, layouts=args.layouts, rounds=args.rounds, requests=args.requests
     )
-    for name, value in describe().items():
+    for name, value in {**describe(), **described()}.items():
         print(f"{name:10} {value}")
     try:
         cases, cost_us = measure(plan, lambda line: print(line, file=sys.stderr, flush=True))

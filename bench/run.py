@@ -43,7 +43,9 @@ class Run:
     def rivals(self) -> Sequence[str]:
         """Everyone that is not Switchgear."""
         ours = {OURS, *self.ours}
-        switchgears = ours | {f"{name}-{kind}" for name in ours for kind in ("off", "workers")}
+        switchgears = ours | {
+            f"{name}-{kind}" for name in ours for kind in ("off", "workers", "interpreted")
+        }
         return [name for name in self.versions if name not in switchgears]
 
     def rounds(self, metric: str, name: str) -> Sequence[float | None]:

@@ -26,6 +26,7 @@ from arguments import count
 from footprint import BenchError, load, pinned, sidecar, started
 from machine import describe
 from processes import Process, environ_as_installed, free_port
+from shipped import code, described
 from wire import chat_request
 
 _HERE = Path(__file__).resolve().parent
@@ -66,6 +67,7 @@ def soak(seconds: float, rate: float, connections: int) -> tuple[Sequence[Look],
                 log=folder / "switchgear.log",
                 environ={
                     **environ,
+                    **code().environ,
                     "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{upstream_port}",
                 },
                 cpus=cpus,
@@ -140,7 +142,7 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=200.0, help="requests a second (200)")
     parser.add_argument("--connections", type=count, default=16, help="of each burst (16)")
     args = parser.parse_args()
-    for name, value in describe().items():
+    for name, value in {**describe(), **described()}.items():
         print(f"{name:10} {value}")
     try:
         looks, sent = soak(args.minutes * 60, args.rate, args.connections)

@@ -31,6 +31,7 @@ from arguments import count
 from footprint import BenchError, load, pinned, sidecar, started
 from machine import describe
 from processes import Process, free_port
+from shipped import code, described
 from wire import chat_request
 
 _HERE = Path(__file__).resolve().parent
@@ -88,7 +89,7 @@ def measure(plan: Plan, tell: Callable[[str], None]) -> Sequence[Round]:
             process = Process(
                 sidecar(port, ports["upstream"], folder / name, admin=admin),
                 log=folder / f"{name}.log",
-                environ={**environ, **more},
+                environ={**environ, **code().environ, **more},
                 cpus=cpus,
             )
             started(stack.enter_context(process), port, request)
@@ -175,7 +176,7 @@ def main() -> int:
         body_bytes=max(args.body, 128),
         environ=dict(item.partition("=")[::2] for item in args.set),
     )
-    for name, value in describe().items():
+    for name, value in {**describe(), **described()}.items():
         print(f"{name:10} {value}")
     try:
         rounds = measure(plan, lambda line: print(line, file=sys.stderr, flush=True))

@@ -24,9 +24,10 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 import aiohttp
 
@@ -241,8 +242,16 @@ def _at(values: Sequence[float], share: float) -> float:
     return values[min(len(values) - 1, int(share * len(values)))]
 
 
-async def storm(seconds: float, rate: float, keep: Path | None = None) -> Report:
-    """Run it in a folder of its own, and return the report."""
+async def storm(
+    seconds: float,
+    rate: float,
+    keep: Path | None = None,
+    environ: Mapping[str, str] = MappingProxyType({}),
+) -> Report:
+    """Run it in a folder of its own, and return the report.
+
+    keep: where the sidecar's log goes. environ: what the sidecar gets beside our own.
+    """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         model = await asyncio.to_thread(make_model, folder / "model")
@@ -254,7 +263,7 @@ async def storm(seconds: float, rate: float, keep: Path | None = None) -> Report
                 await asyncio.to_thread(server.start)
             run = Storm(manifests, servers, seconds, rate)
             run.rewrite()
-            process, url = await _start(manifests, folder / "state")
+            process, url = await _start(manifests, folder / "state", environ)
             try:
                 await run.run(url)
             finally:
@@ -268,7 +277,9 @@ async def storm(seconds: float, rate: float, keep: Path | None = None) -> Report
     return run.report
 
 
-async def _start(manifests: Path, state: Path) -> tuple[asyncio.subprocess.Process, str]:
+async def _start(
+    manifests: Path, state: Path, environ: Mapping[str, str]
+) -> tuple[asyncio.subprocess.Process, str]:
     log = state.parent / "sidecar.log"
     with log.open("wb") as sink:
         process = await asyncio.create_subprocess_exec(
@@ -281,7 +292,7 @@ async def _start(manifests: Path, state: Path) -> tuple[asyncio.subprocess.Proce
             "--listen=127.0.0.1:0",
             "--admin=127.0.0.1:0",
             "--log-format=text",
-            env=dict(os.environ),
+            env={**os.environ, **environ},
             stderr=sink,
         )
     async with asyncio.timeout(30):
@@ -292,12 +303,17 @@ async def _start(manifests: Path, state: Path) -> tuple[asyncio.subprocess.Proce
 
 def main() -> int:
     """Run the storm, print the report, and tell by the exit code whether anything was lost."""
+    # Others use `storm` where this folder is no place to import from.
+    from shipped import code, described
+
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=60.0, help="how long (default 60)")
     parser.add_argument("--keep", type=Path, help="keep the sidecar's log in this file")
     parser.add_argument("--rate", type=float, default=200.0, help="requests a second (default 200)")
     options = parser.parse_args()
-    report = asyncio.run(storm(options.seconds, options.rate, options.keep))
+    for name, value in described().items():
+        print(f"{name:10} {value}")
+    report = asyncio.run(storm(options.seconds, options.rate, options.keep, code().environ))
     print(report)
     return 0 if report.ok else 1
 

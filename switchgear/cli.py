@@ -11,6 +11,7 @@ from typing import Final
 import click
 
 from switchgear import __version__
+from switchgear.compiled import is_compiled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,11 +86,24 @@ class _LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
+def _tell_version(ctx: click.Context, _option: click.Parameter, asked: bool) -> None:  # noqa: FBT001 - click's way
+    if asked and not ctx.resilient_parsing:
+        click.echo(f"switchgear {__version__} ({'compiled' if is_compiled() else 'interpreted'})")
+        ctx.exit()
+
+
 @click.group(
     cls=_LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(__version__, prog_name="switchgear", message="%(prog)s %(version)s")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_tell_version,
+    help="Show the version, and whether the request path is compiled.",
+)
 def main() -> None:
     """One local, OpenAI-compatible endpoint, backed by many LLM providers.
 

@@ -9,6 +9,7 @@ from controlplane.problems import Problem
 from controlplane.status import ObjectStatus, ReconcileStatus
 from dataplane.rows import Rows
 from switchgear import __version__
+from switchgear.compiled import is_compiled
 
 
 def control_status(status: ReconcileStatus, objects: Iterable[ObjectStatus]) -> Mapping[str, Any]:
@@ -16,6 +17,7 @@ def control_status(status: ReconcileStatus, objects: Iterable[ObjectStatus]) -> 
     source = status.source
     return {
         "version": __version__,
+        "compiled": is_compiled(),
         "source": {
             "kind": source.kind,
             "path": source.path,

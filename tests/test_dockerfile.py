@@ -140,6 +140,27 @@ def test_what_the_build_reads_is_copied() -> None:
     assert {facts["readme"], *facts["license-files"]} <= set(copied_from_the_tree())  # type: ignore[misc]
 
 
+def test_the_build_hook_is_copied_and_switched_on_where_the_project_is_installed() -> None:
+    (install,) = [
+        item for item in instructions() if item.word == "RUN" and "--no-deps" in item.rest
+    ]
+
+    assert "HATCH_BUILD_HOOK_ENABLE_CUSTOM=true" == install.words[0]
+    assert "hatch_build.py" in copied_from_the_tree()
+
+
+def test_a_compiler_is_in_the_build_stage_only_and_before_the_sources() -> None:
+    """So a change of the sources does not fetch it anew, and the image has no more than it had."""
+    words = [item.rest for item in stages()[0]]
+    installs = [at for at, text in enumerate(words) if "apt-get install" in text]
+    sources = [at for at, text in enumerate(words) if text.startswith("dataplane ")]
+
+    assert 1 == len(installs) == len(sources)
+    assert installs < sources
+    assert {"gcc", "libc6-dev"} <= set(words[installs[0]].split())
+    assert not [item for item in stages()[-1] if "apt-get" in item.rest]
+
+
 def test_the_entry_point_is_the_projects_command() -> None:
     entry = last("ENTRYPOINT", stages()[-1])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,36 @@ def test_another_clone_is_named_after_its_folder_and_runs_by_its_own_interpreter
 
     assert str(clone / ".venv/bin/python") == launch.command[0]
     assert "http://127.0.0.1:2" == launch.environ["OTEL_EXPORTER_OTLP_ENDPOINT"]
+
+
+def test_a_clone_without_compiled_code_runs_what_it_has_and_says_so(tmp_path: Path) -> None:
+    site = Site(port=1, upstream_port=2, folder=tmp_path)
+    ours = by_name(a_clone(tmp_path / "other", ""))
+
+    assert "interpreted" in ours["other"].version
+    assert "PYTHONPATH" not in ours["other"].launch(site).environ
+    assert "" == ours["other-interpreted"].version
+    assert "compiler" in ours["other-interpreted"].how
+
+
+@pytest.mark.parametrize(("checked", "word"), [(0, "compiled"), (1, "interpreted")])
+def test_compiled_code_runs_where_the_clone_says_that_it_is_up_to_date(
+    tmp_path: Path, checked: int, word: str
+) -> None:
+    clone = a_clone(tmp_path / "other", '"--workers",')
+    (clone / "tools").mkdir()
+    (clone / "tools/compiled.py").write_text(f"raise SystemExit({checked})")
+    (clone / ".venv/bin").mkdir(parents=True)
+    (clone / ".venv/bin/python").symlink_to(sys.executable)
+    site = Site(port=1, upstream_port=2, folder=tmp_path)
+    ours = by_name(clone)
+    imported = str(clone / "build/compiled") if word == "compiled" else None
+
+    for name in ("other", "other-off", "other-workers"):
+        assert f" {word}," in ours[name].version
+        assert imported == ours[name].launch(site).environ.get("PYTHONPATH")
+    assert (word == "compiled") == bool(ours["other-interpreted"].version)
+    assert "PYTHONPATH" not in ours["other-interpreted"].launch(site).environ
 
 
 def test_tracing_off_is_off(tmp_path: Path) -> None:

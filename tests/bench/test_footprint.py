@@ -46,7 +46,7 @@ def test_a_small_run_prints_every_figure_and_leaves_no_process(tmp_path: Path) -
     ):
         (row,) = (row for row in done.stdout.splitlines() if row.startswith(line))
         assert len(CANDIDATES) == len(re.findall(r"\d+(?:\.\d+)? \([\d.]+-[\d.]+\)", row)), row
-    for name in ("machine", "system", "python", "packages", "load"):
+    for name in ("machine", "system", "python", "packages", "load", "code"):
         assert re.search(rf"^{name} +\S", done.stdout, re.MULTILINE)
     assert "aiohttp" in done.stdout
     assert "start to first answer <= 0.35 s" in done.stdout

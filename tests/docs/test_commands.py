@@ -12,6 +12,7 @@ import click
 import pytest
 
 from controlplane.validate import validate_paths
+from switchgear.cli import main
 from tests.docs.command_tables import command, commands, options, variable
 from tests.docs.pages import PAGES, fences, read
 
@@ -99,7 +100,7 @@ def test_each_flag_that_is_named_exists(page: str) -> None:
         for name in commands()
         for option in options(name)
         for flag in (*option.opts, *option.secondary_opts)
-    }
+    } | {flag for option in main.params for flag in option.opts}
 
     assert set(_FLAG.findall(read(page))) <= known | _FOREIGN
 

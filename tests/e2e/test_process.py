@@ -14,6 +14,7 @@ import pytest
 
 from switchgear.demo.llama import LlamaServer
 from switchgear.demo.model import ANSWER
+from tests.compiled import IS_COMPILED
 from tests.e2e.process import Process, sidecar, write_manifests
 from tests.e2e.test_faults import SSE, chunk
 from tests.raw import head, raw_server
@@ -48,6 +49,16 @@ async def test_after_a_kill_it_serves_from_disk_though_the_manifests_are_gone(
     assert not before["source"]["startedFromDisk"]
     assert after["source"]["startedFromDisk"]
     assert ("missing", before["tableVersion"]) == (after["source"]["state"], after["tableVersion"])
+
+
+async def test_status_tells_whether_what_serves_is_compiled(
+    tmp_path: Path, llama: LlamaServer
+) -> None:
+    write_manifests(tmp_path / "manifests", providers={"local": llama.base_url})
+    async with sidecar(tmp_path / "manifests", tmp_path / "state") as process:
+        status = await process.status()
+
+    assert IS_COMPILED is status["compiled"]
 
 
 async def test_kills_at_any_moment_leave_a_table_to_start_from(

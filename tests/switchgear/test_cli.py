@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from switchgear import __version__
 from switchgear.cli import main
+from tests.compiled import IS_COMPILED
 
 _NAMES = ("run", "validate", "get", "explain", "chat", "import", "schema", "demo")
 
@@ -46,10 +47,12 @@ def test_each_option_has_a_help_line(name: str) -> None:
     ]
 
 
-def test_the_version_is_the_package_s() -> None:
+def test_the_version_is_the_package_s_and_tells_which_code_it_is() -> None:
+    code = "compiled" if IS_COMPILED else "interpreted"
+
     result = CliRunner().invoke(main, ["--version"])
 
-    assert f"switchgear {__version__}\n" == result.output
+    assert f"switchgear {__version__} ({code})\n" == result.output
 
 
 def test_a_slip_of_the_pen_gets_a_guess() -> None:
