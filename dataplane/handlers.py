@@ -279,8 +279,11 @@ class DataPort:
                     await response.write(batch.data)
                 batch = await stream.next()
             failed = batch.failure is not None
-        finally:
+        except BaseException:
+            # Not in a `finally`: compiled, that raises anew what somebody has caught before.
             await stream.aclose()
+            raise
+        await stream.aclose()
         return RequestOutcome.FAILED if failed else RequestOutcome.SERVED
 
     def _models(self, http: HttpRequest, path: str) -> Answer | StreamAnswer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import subprocess
 import sys
@@ -43,6 +44,24 @@ def test_what_a_test_starts_runs_the_same_code() -> None:
     )
 
     assert [IS_COMPILED] * len(NAMES) == [is_extension(file) for file in done.stdout.split()]
+
+
+def awaits_in_finally(source: str) -> list[int]:
+    return [
+        inner.lineno
+        for node in ast.walk(ast.parse((ROOT / source).read_text()))
+        if isinstance(node, ast.Try)
+        for statement in node.finalbody
+        for inner in ast.walk(statement)
+        if isinstance(inner, ast.Await)
+    ]
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_nothing_is_awaited_in_a_finally_which_would_raise_anew_what_was_caught(
+    source: str,
+) -> None:
+    assert [] == awaits_in_finally(source)
 
 
 def test_a_module_that_is_not_listed_is_source_in_both() -> None:
