@@ -20,5 +20,5 @@ async def drain(plane: DataPlane, listener: Listener, *, lame_duck_s: float, dra
         async with asyncio.timeout(drain_s):
             await asyncio.sleep(lame_duck_s)
             listener.stop_accepting()
-            await plane.recent.idle.wait()
+            await plane.recent.until_idle()
     return plane.recent.in_flight

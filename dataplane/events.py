@@ -9,28 +9,31 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-
-from msgspec import Struct
+from typing import Final, TypeAlias
 
 from controlplane.table.schema import Price
 from dataplane.flight import Decision, RequestOutcome
 from dataplane.provider import Operation, Usage
 from dataplane.telemetry import RequestSpan
 
-_MOST_KEPT = 64
+_MOST_KEPT: Final = 64
+_CHAT: Final = Operation.CHAT
 
 log = logging.getLogger("switchgear.events")
 
 
-class RequestStarted(Struct, frozen=True, kw_only=True):
+class RequestStarted:
     """A call of a model has arrived; nothing of it is known yet. at_s: monotonic seconds."""
 
-    at_s: float
-    request_id: str
-    operation: Operation
+    __slots__ = ("at_s", "operation", "request_id")
+
+    def __init__(self, *, at_s: float, request_id: str, operation: Operation) -> None:
+        self.at_s = at_s
+        self.request_id = request_id
+        self.operation = operation
 
 
-class AttemptEnded(Struct, frozen=True, kw_only=True):
+class AttemptEnded:
     """One provider call is over.
 
     first_event_s: seconds to the first semantic event or the unary answer, None if none came.
@@ -40,49 +43,107 @@ class AttemptEnded(Struct, frozen=True, kw_only=True):
     trace: the ids of the trace and the attempt's span, None if they are not exported.
     """
 
-    at_s: float
-    provider: str
-    model: str
-    decision: Decision
-    duration_s: float
-    first_event_s: float | None = None
-    usage: Usage | None = None
-    cost: float | None = None
-    error_type: str = ""
-    operation: Operation = Operation.CHAT
-    stream: bool = False
-    response_model: str = ""
-    trace: tuple[str, str] | None = None
+    __slots__ = (
+        "at_s",
+        "cost",
+        "decision",
+        "duration_s",
+        "error_type",
+        "first_event_s",
+        "model",
+        "operation",
+        "provider",
+        "response_model",
+        "stream",
+        "trace",
+        "usage",
+    )
+
+    def __init__(
+        self,
+        *,
+        at_s: float,
+        provider: str,
+        model: str,
+        decision: Decision,
+        duration_s: float,
+        first_event_s: float | None = None,
+        usage: Usage | None = None,
+        cost: float | None = None,
+        error_type: str = "",
+        operation: Operation = _CHAT,
+        stream: bool = False,
+        response_model: str = "",
+        trace: tuple[str, str] | None = None,
+    ) -> None:
+        self.at_s = at_s
+        self.provider = provider
+        self.model = model
+        self.decision = decision
+        self.duration_s = duration_s
+        self.first_event_s = first_event_s
+        self.usage = usage
+        self.cost = cost
+        self.error_type = error_type
+        self.operation = operation
+        self.stream = stream
+        self.response_model = response_model
+        self.trace = trace
 
 
-class RequestCompleted(Struct, frozen=True, kw_only=True):
+class RequestCompleted:
     """A request was answered in full by the last target of `span.flight`."""
 
-    at_s: float
-    request_id: str
-    operation: Operation
-    span: RequestSpan
-    usage: Usage | None
-    cost: float | None
+    __slots__ = ("at_s", "cost", "operation", "request_id", "span", "usage")
+
+    def __init__(
+        self,
+        *,
+        at_s: float,
+        request_id: str,
+        operation: Operation,
+        span: RequestSpan,
+        usage: Usage | None,
+        cost: float | None,
+    ) -> None:
+        self.at_s = at_s
+        self.request_id = request_id
+        self.operation = operation
+        self.span = span
+        self.usage = usage
+        self.cost = cost
 
 
-class RequestFailed(Struct, frozen=True, kw_only=True):
+class RequestFailed:
     """A request was not answered in full: rejected, failed, cut off, or its caller left.
 
     usage, cost: of an answer that broke off, as far as the upstream had told; else None.
     """
 
-    at_s: float
-    request_id: str
-    operation: Operation
-    span: RequestSpan
-    outcome: RequestOutcome
-    usage: Usage | None = None
-    cost: float | None = None
+    __slots__ = ("at_s", "cost", "operation", "outcome", "request_id", "span", "usage")
+
+    def __init__(
+        self,
+        *,
+        at_s: float,
+        request_id: str,
+        operation: Operation,
+        span: RequestSpan,
+        outcome: RequestOutcome,
+        usage: Usage | None = None,
+        cost: float | None = None,
+    ) -> None:
+        self.at_s = at_s
+        self.request_id = request_id
+        self.operation = operation
+        self.span = span
+        self.outcome = outcome
+        self.usage = usage
+        self.cost = cost
 
 
-Event = RequestStarted | AttemptEnded | RequestCompleted | RequestFailed
-Listener = Callable[[Event], None]
+Event: TypeAlias = RequestStarted | AttemptEnded | RequestCompleted | RequestFailed
+Listener: TypeAlias = Callable[[Event], None]
 
 KINDS: Sequence[type[Event]] = (RequestStarted, AttemptEnded, RequestCompleted, RequestFailed)
 

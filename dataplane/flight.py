@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from controlplane.table.outcome import SkipReason
 
-MAX_STEPS = 16
+MAX_STEPS: Final = 16
 """Steps of a path that are kept; the last of them is always the latest."""
 
-MAX_MODEL_CHARS = 256
+MAX_MODEL_CHARS: Final = 256
 """Characters kept of the model name that the caller sent."""
 
 
@@ -48,10 +49,10 @@ class RequestOutcome(StrEnum):
 
 
 # Members by a name of their own: looking one up in its class costs more than comparing it.
-_SERVED = Decision.SERVED
-_CANCELLED = Decision.CANCELLED
-_TOO_LATE = Decision.TOO_LATE
-_CLIENT_CANCELLED = RequestOutcome.CLIENT_CANCELLED
+_SERVED: Final = Decision.SERVED
+_CANCELLED: Final = Decision.CANCELLED
+_TOO_LATE: Final = Decision.TOO_LATE
+_CLIENT_CANCELLED: Final = RequestOutcome.CLIENT_CANCELLED
 
 
 class DelaySource(StrEnum):

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from typing import Final
 
 from dataplane.telemetry import RequestSpan
 
-SERVER = "switchgear"
-PROVIDER = "x-switchgear-provider"
-MODEL = "x-switchgear-model"
-ATTEMPTS = "x-switchgear-attempts"
-FALLBACK_REASON = "x-switchgear-fallback-reason"
-GENERATION = "x-switchgear-generation"
-OVERHEAD_MS = "x-switchgear-overhead-ms"
-WARNINGS = "x-switchgear-warnings"
+SERVER: Final = "switchgear"
+PROVIDER: Final = "x-switchgear-provider"
+MODEL: Final = "x-switchgear-model"
+ATTEMPTS: Final = "x-switchgear-attempts"
+FALLBACK_REASON: Final = "x-switchgear-fallback-reason"
+GENERATION: Final = "x-switchgear-generation"
+OVERHEAD_MS: Final = "x-switchgear-overhead-ms"
+WARNINGS: Final = "x-switchgear-warnings"
 
-_MAX_VALUE = 512
+_MAX_VALUE: Final = 512
 
 
 def identity(request_id: str, span: RequestSpan) -> dict[str, str]:

@@ -17,15 +17,16 @@ import os
 import select
 import stat
 from collections.abc import Callable
+from typing import Final
 
-_PIECE_BYTES = 4096
+_PIECE_BYTES: Final = 4096
 """A pipe that is ready takes this much at once (POSIX's PIPE_BUF on Linux)."""
 
 
-BATCH_S = 0.01
+BATCH_S: Final = 0.01
 """The longest that a line waits for others; after a quiet time as long as this it does not wait."""
 
-_BATCH_LINES = 128
+_BATCH_LINES: Final = 128
 
 
 class LineHandler(logging.Handler):

@@ -15,7 +15,7 @@ from contextlib import suppress
 from enum import StrEnum
 from functools import lru_cache, partial
 from types import TracebackType
-from typing import Any, Protocol, TextIO
+from typing import Any, Final, Protocol, TextIO
 
 from dataplane import codec
 from dataplane.flight import FlightRecord
@@ -23,11 +23,11 @@ from dataplane.log_writer import LineHandler
 
 OUR_PACKAGES = ("dataplane", "controlplane", "switchgear")
 
-_REQUEST = "request"
+_REQUEST: Final = "request"
 
-_root = logging.getLogger()
-_switchgear = logging.getLogger("switchgear")
-_requests = logging.getLogger("switchgear.request")
+_root: Final = logging.getLogger()
+_switchgear: Final = logging.getLogger("switchgear")
+_requests: Final = logging.getLogger("switchgear.request")
 
 
 class LogFormat(StrEnum):

@@ -17,7 +17,7 @@ KEPT = 256
 class RecentRequests:
     """Remembers finished requests, the newest last, and counts all of them by outcome.
 
-    in_flight: requests under way. idle: set while there are none.
+    in_flight: requests under way.
     """
 
     def __init__(self) -> None:
@@ -25,24 +25,30 @@ class RecentRequests:
         self._records: deque[tuple[str, FlightRecord]] = deque(maxlen=KEPT)
         self._counts = dict.fromkeys(RequestOutcome, 0)
         self.in_flight = 0
-        self.idle = asyncio.Event()
-        self.idle.set()
+        self._idle: asyncio.Event | None = None
 
     def listen(self, event: Event) -> None:
         """Count a request that has started, remember one that has ended."""
         match event:
             case RequestStarted():
                 self.in_flight += 1
-                self.idle.clear()
             case RequestCompleted() | RequestFailed():
                 self.in_flight -= 1
-                if not self.in_flight:
-                    self.idle.set()
+                if not self.in_flight and self._idle is not None:
+                    self._idle.set()
                 self._remember(event.request_id, event.span.flight)
             case AttemptEnded():
                 pass
             case _:
                 assert_never(event)
+
+    async def until_idle(self) -> None:
+        """Wait until there is a moment without requests under way."""
+        while self.in_flight:
+            if self._idle is None:
+                self._idle = asyncio.Event()
+            self._idle.clear()
+            await self._idle.wait()
 
     def counts(self) -> Mapping[str, int]:
         """Return how requests ended, and how many are under way."""

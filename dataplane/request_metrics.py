@@ -8,14 +8,14 @@ upstreams say is bounded.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from copy import copy
+from typing import Final
 
 from controlplane.table.outcome import SkipReason
 from controlplane.table.schema import Provider
 from dataplane import metric_instruments as instruments
 from dataplane import request_counts as counting
 from dataplane import telemetry_names as names
-from dataplane.events import AttemptEnded, Event, RequestCompleted, RequestFailed
+from dataplane.events import AttemptEnded, Event, Later, RequestCompleted, RequestFailed
 from dataplane.flight import Decision, FlightRecord
 from dataplane.metric_points import Exemplar, Histogram, Label, Labels, Metric, Point, Spread
 from dataplane.provider import Operation
@@ -40,16 +40,16 @@ from dataplane.request_labels import (
 )
 from dataplane.telemetry_attributes import clean_text
 
-MAX_RESPONSE_MODELS = 64
+MAX_RESPONSE_MODELS: Final = 64
 """Names of answering models that are kept apart for each provider; others are `_other`."""
 
-MAX_SERIES = 4096
+MAX_SERIES: Final = 4096
 """Series of attempts, and of requests. Beyond that new ones go into one that says so."""
 
-_SERVED = Decision.SERVED
-_CANCELLED = Decision.CANCELLED
-_REASONS = frozenset(SkipReason)
-_UNCOUNTED = frozenset({"", instruments.OTHER})
+_SERVED: Final = Decision.SERVED
+_CANCELLED: Final = Decision.CANCELLED
+_REASONS: Final = frozenset(SkipReason)
+_UNCOUNTED: Final = frozenset({"", instruments.OTHER})
 
 
 class _Attempts:
@@ -100,7 +100,10 @@ class _Route:
 
 
 class RequestMetrics:
-    """Listens to events, and can be read. provider: finds a provider of the table by its name."""
+    """Listens to events, and can be read.
+
+    listen: takes an event. provider: finds a provider of the table by its name.
+    """
 
     _attempts: dict[AttemptKey, _Attempts]
     _models: dict[str, set[str]]
@@ -113,10 +116,11 @@ class RequestMetrics:
     def __init__(self, provider: Callable[[str], Provider | None]) -> None:
         """Start with no series."""
         self._provider = provider
+        self._later = Later(self._count)
+        self.listen = self._later.take
         self._begin()
 
-    def listen(self, event: Event) -> None:
-        """Take an event."""
+    def _count(self, event: Event) -> None:
         if isinstance(event, AttemptEnded):
             self._attempt(event)
         elif isinstance(event, RequestCompleted | RequestFailed):
@@ -124,6 +128,7 @@ class RequestMetrics:
 
     def keep_only(self, providers: Mapping[str, object]) -> None:
         """Forget what is told of the providers that a new table no longer has."""
+        self._later.settle()
         self._attempts = {
             key: series for key, series in self._attempts.items() if key[0] in providers
         }
@@ -135,6 +140,7 @@ class RequestMetrics:
 
     def read(self, *, exemplars: bool = False) -> Sequence[Metric]:
         """Give all series. exemplars: with those since they were last asked for."""
+        self._later.settle()
         attempts = [*self._attempts.values(), self._lost_attempts]
         requests = [*self._requests.values(), self._lost_requests]
         routes = [({names.ROUTE: name}, route) for name, route in self._routes.items()]
@@ -182,12 +188,19 @@ class RequestMetrics:
 
     def take(self) -> RequestMetrics:
         """Hand over all that was counted, exemplars included, and begin anew; takes no time."""
-        taken = copy(self)
+        self._later.settle()
+        taken = RequestMetrics(self._provider)
+        taken._attempts, taken._models = self._attempts, self._models
+        taken._requests, taken._routes = self._requests, self._routes
+        taken._ended, taken._skipped = self._ended, self._skipped
+        taken._wasted = self._wasted
+        taken._lost_attempts, taken._lost_requests = self._lost_attempts, self._lost_requests
         self._begin()
         return taken
 
     def counts(self) -> Counts:
         """Tell all that was counted, for `add` of another process."""
+        self._later.settle()
         return Counts(
             attempts=[_attempt_counts(key, one) for key, one in self._attempts.items()],
             lost_attempts=self._lost_attempts.sums(),
@@ -210,6 +223,7 @@ class RequestMetrics:
 
     def add(self, counts: Counts) -> None:
         """Count what another has counted; both have the same clock."""
+        self._later.settle()
         for one in counts.attempts:
             call = (one.provider, one.model, one.operation, one.response_model, one.error)
             (self._attempts.get(call) or self._attempts_of(call)).add(one.sums)

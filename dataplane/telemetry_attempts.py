@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from controlplane.table.schema import Provider, ProviderType, Target
 from dataplane import telemetry_names as names
@@ -24,7 +24,7 @@ from dataplane.telemetry_tracer import Followed
 if TYPE_CHECKING:
     from dataplane.telemetry_spans import TracedRequest
 
-_FAILED = frozenset(
+_FAILED: Final = frozenset(
     {
         Decision.RETRY_SAME,
         Decision.NEXT_TARGET,
@@ -33,10 +33,10 @@ _FAILED = frozenset(
         Decision.TOO_LATE,
     }
 )
-_JOINS_TRACES = frozenset({ProviderType.OLLAMA, ProviderType.VLLM})
-_CLIENT = Kind.CLIENT
-_NO_HEADERS: Mapping[str, str] = {}
-_NO_DETAILS: Attributes = {}
+_JOINS_TRACES: Final = frozenset({ProviderType.OLLAMA, ProviderType.VLLM})
+_CLIENT: Final = Kind.CLIENT
+_NO_HEADERS: Final[Mapping[str, str]] = {}
+_NO_DETAILS: Final[Attributes] = {}
 """Shared, never changed."""
 
 

@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
 from msgspec import UNSET
@@ -27,23 +27,23 @@ Attribute: TypeAlias = str | bool | int | float | Sequence[str]
 Attributes: TypeAlias = dict[str, Attribute]
 _Put: TypeAlias = Callable[[Attributes, Any], None]
 
-MAX_USER_AGENT_CHARS = 256
-MAX_HEADER_CHARS = 128
-MAX_TEXT_CHARS = 256
-MAX_PATH_CHARS = 1024
+MAX_USER_AGENT_CHARS: Final = 256
+MAX_HEADER_CHARS: Final = 128
+MAX_TEXT_CHARS: Final = 256
+MAX_PATH_CHARS: Final = 1024
 
-_WORD = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-_MAX_INT = 2**63
-_MAX_REASON_CHARS = 64
+_WORD: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_MAX_INT: Final = 2**63
+_MAX_REASON_CHARS: Final = 64
 _OUTPUT_TYPES: Mapping[str, str] = {"text": "text", "json_object": "json", "json_schema": "json"}
-_ENCODINGS = frozenset({"float", "base64"})
+_ENCODINGS: Final = frozenset({"float", "base64"})
 # Members by a name of their own: looking one up in its class costs more than comparing it.
-_AZURE = ProviderType.AZURE_OPENAI
-_BEDROCK = ProviderType.AWS_BEDROCK
-_CHAT = Operation.CHAT
-_EMBEDDINGS = Operation.EMBEDDINGS
-_TOO_LATE = Decision.TOO_LATE
-_OPENAI_TYPES = frozenset({ProviderType.OPENAI, _AZURE})
+_AZURE: Final = ProviderType.AZURE_OPENAI
+_BEDROCK: Final = ProviderType.AWS_BEDROCK
+_CHAT: Final = Operation.CHAT
+_EMBEDDINGS: Final = Operation.EMBEDDINGS
+_TOO_LATE: Final = Decision.TOO_LATE
+_OPENAI_TYPES: Final = frozenset({ProviderType.OPENAI, _AZURE})
 
 
 def clean_text(text: str, limit: int = MAX_TEXT_CHARS) -> str:
@@ -338,7 +338,7 @@ def _put_output(attributes: Attributes, value: Any) -> None:
         attributes[names.OUTPUT_TYPE] = output
 
 
-_PARAMETERS: Mapping[str, _Put] = {
+_PARAMETERS: Final[Mapping[str, _Put]] = {
     "temperature": _put_double(names.REQUEST_TEMPERATURE),
     "top_p": _put_double(names.REQUEST_TOP_P),
     "frequency_penalty": _put_double(names.REQUEST_FREQUENCY_PENALTY),
@@ -353,7 +353,7 @@ _PARAMETERS: Mapping[str, _Put] = {
 }
 """What becomes of the fields of a body; all others stay where they are."""
 
-_PLAIN_PARAMETERS: Sequence[tuple[str, _Put]] = tuple(
+_PLAIN_PARAMETERS: Final[Sequence[tuple[str, _Put]]] = tuple(
     (field, _PARAMETERS[field]) for field in PlainChat.__struct_fields__ if field in _PARAMETERS
 )
 

@@ -193,7 +193,7 @@ def _own(context: trace.SpanContext) -> SpanContext:
         trace.format_span_id(context.span_id),
         int(context.trace_flags),
         context.trace_state.to_header(),
-        context.is_remote,
+        remote=context.is_remote,
     )
 
 

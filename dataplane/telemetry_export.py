@@ -12,7 +12,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from dataplane.telemetry_records import Exporter, Recorded
 from dataplane.telemetry_settings import QueueLimits
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 _loggers = logging.getLogger("opentelemetry")
 
-_QUIET_S = 60.0
+_QUIET_S: Final = 60.0
 """Seconds between two lines about the same trouble."""
 
 

@@ -6,10 +6,11 @@ Source: protobuf's "Encoding" page; opentelemetry-proto 1.9, common.proto; read 
 from __future__ import annotations
 
 import struct
+from typing import Final
 
 from dataplane.telemetry_attributes import Attribute
 
-_DOUBLE = struct.Struct("<d").pack
+_DOUBLE: Final = struct.Struct("<d").pack
 
 
 def pair(key: str, value: Attribute) -> bytes:
@@ -60,4 +61,4 @@ def varint(number: int) -> bytes:
     return bytes(parts)
 
 
-_BYTES = tuple(bytes((number,)) for number in range(0x80))
+_BYTES: Final = tuple(bytes((number,)) for number in range(0x80))

@@ -9,102 +9,103 @@ since the move, and the package that holds them is a beta that pins its siblings
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from controlplane.table.schema import ProviderType
 from dataplane.errors import ErrorClass
 
-NS = "switchgear"
+NS: Final = "switchgear"
 """The prefix of every name that is ours."""
 
 # HTTP and general, semantic conventions 1.41.
-ERROR_TYPE = "error.type"
-HTTP_METHOD = "http.request.method"
-HTTP_RESEND_COUNT = "http.request.resend_count"
-HTTP_ROUTE = "http.route"
-HTTP_STATUS = "http.response.status_code"
-PROTOCOL_VERSION = "network.protocol.version"
-SERVER_ADDRESS = "server.address"
-SERVER_PORT = "server.port"
-SESSION_ID = "session.id"
-URL_PATH = "url.path"
-URL_SCHEME = "url.scheme"
-USER_AGENT = "user_agent.original"
+ERROR_TYPE: Final = "error.type"
+HTTP_METHOD: Final = "http.request.method"
+HTTP_RESEND_COUNT: Final = "http.request.resend_count"
+HTTP_ROUTE: Final = "http.route"
+HTTP_STATUS: Final = "http.response.status_code"
+PROTOCOL_VERSION: Final = "network.protocol.version"
+SERVER_ADDRESS: Final = "server.address"
+SERVER_PORT: Final = "server.port"
+SESSION_ID: Final = "session.id"
+URL_PATH: Final = "url.path"
+URL_SCHEME: Final = "url.scheme"
+USER_AGENT: Final = "user_agent.original"
 
 # GenAI, open-telemetry/semantic-conventions-genai, autumn 2026.
-CONVERSATION_ID = "gen_ai.conversation.id"
-EMBEDDING_DIMENSIONS = "gen_ai.embeddings.dimension.count"
-OPERATION = "gen_ai.operation.name"
-OUTPUT_TYPE = "gen_ai.output.type"
-PROVIDER = "gen_ai.provider.name"
-REQUEST_CHOICES = "gen_ai.request.choice.count"
-REQUEST_ENCODINGS = "gen_ai.request.encoding_formats"
-REQUEST_FREQUENCY_PENALTY = "gen_ai.request.frequency_penalty"
-REQUEST_MAX_TOKENS = "gen_ai.request.max_tokens"
-REQUEST_MODEL = "gen_ai.request.model"
-REQUEST_PRESENCE_PENALTY = "gen_ai.request.presence_penalty"
-REQUEST_REASONING_LEVEL = "gen_ai.request.reasoning.level"
-REQUEST_SEED = "gen_ai.request.seed"
-REQUEST_STREAM = "gen_ai.request.stream"
-REQUEST_TEMPERATURE = "gen_ai.request.temperature"
-REQUEST_TOP_K = "gen_ai.request.top_k"
-REQUEST_TOP_P = "gen_ai.request.top_p"
-RESPONSE_FINISH_REASONS = "gen_ai.response.finish_reasons"
-RESPONSE_ID = "gen_ai.response.id"
-RESPONSE_MODEL = "gen_ai.response.model"
-RESPONSE_TTFC = "gen_ai.response.time_to_first_chunk"
-USAGE_CACHE_CREATION = "gen_ai.usage.cache_creation.input_tokens"
-USAGE_CACHE_READ = "gen_ai.usage.cache_read.input_tokens"
-USAGE_CACHE_WRITE = "gen_ai.usage.cache_write.input_tokens"
-USAGE_INPUT = "gen_ai.usage.input_tokens"
-USAGE_OUTPUT = "gen_ai.usage.output_tokens"
-USAGE_REASONING = "gen_ai.usage.reasoning.output_tokens"
+CONVERSATION_ID: Final = "gen_ai.conversation.id"
+EMBEDDING_DIMENSIONS: Final = "gen_ai.embeddings.dimension.count"
+OPERATION: Final = "gen_ai.operation.name"
+OUTPUT_TYPE: Final = "gen_ai.output.type"
+PROVIDER: Final = "gen_ai.provider.name"
+REQUEST_CHOICES: Final = "gen_ai.request.choice.count"
+REQUEST_ENCODINGS: Final = "gen_ai.request.encoding_formats"
+REQUEST_FREQUENCY_PENALTY: Final = "gen_ai.request.frequency_penalty"
+REQUEST_MAX_TOKENS: Final = "gen_ai.request.max_tokens"
+REQUEST_MODEL: Final = "gen_ai.request.model"
+REQUEST_PRESENCE_PENALTY: Final = "gen_ai.request.presence_penalty"
+REQUEST_REASONING_LEVEL: Final = "gen_ai.request.reasoning.level"
+REQUEST_SEED: Final = "gen_ai.request.seed"
+REQUEST_STREAM: Final = "gen_ai.request.stream"
+REQUEST_TEMPERATURE: Final = "gen_ai.request.temperature"
+REQUEST_TOP_K: Final = "gen_ai.request.top_k"
+REQUEST_TOP_P: Final = "gen_ai.request.top_p"
+RESPONSE_FINISH_REASONS: Final = "gen_ai.response.finish_reasons"
+RESPONSE_ID: Final = "gen_ai.response.id"
+RESPONSE_MODEL: Final = "gen_ai.response.model"
+RESPONSE_TTFC: Final = "gen_ai.response.time_to_first_chunk"
+USAGE_CACHE_CREATION: Final = "gen_ai.usage.cache_creation.input_tokens"
+USAGE_CACHE_READ: Final = "gen_ai.usage.cache_read.input_tokens"
+USAGE_CACHE_WRITE: Final = "gen_ai.usage.cache_write.input_tokens"
+USAGE_INPUT: Final = "gen_ai.usage.input_tokens"
+USAGE_OUTPUT: Final = "gen_ai.usage.output_tokens"
+USAGE_REASONING: Final = "gen_ai.usage.reasoning.output_tokens"
 
 # Vendors' own.
-AWS_REQUEST_ID = "aws.request_id"
-AZURE_NAMESPACE = "azure.resource_provider.namespace"
-AZURE_NAMESPACE_VALUE = "Microsoft.CognitiveServices"
-AZURE_REQUEST_ID = "azure.service.request.id"
-OPENAI_API = "openai.api.type"
-OPENAI_REQUEST_TIER = "openai.request.service_tier"
+AWS_REQUEST_ID: Final = "aws.request_id"
+AZURE_NAMESPACE: Final = "azure.resource_provider.namespace"
+AZURE_NAMESPACE_VALUE: Final = "Microsoft.CognitiveServices"
+AZURE_REQUEST_ID: Final = "azure.service.request.id"
+OPENAI_API: Final = "openai.api.type"
+OPENAI_REQUEST_TIER: Final = "openai.request.service_tier"
 
 # OpenInference; only the kind, for backends that group by it.
-OPENINFERENCE_KIND = "openinference.span.kind"
+OPENINFERENCE_KIND: Final = "openinference.span.kind"
 
 # Ours, on both kinds of spans.
-ROUTE = f"{NS}.route"
-ENDPOINT = f"{NS}.endpoint"
+ROUTE: Final = f"{NS}.route"
+ENDPOINT: Final = f"{NS}.endpoint"
 
 # Ours, on the server span.
-ATTEMPTS = f"{NS}.attempts"
-FAILOVER = f"{NS}.failover"
-GENERATION = f"{NS}.generation"
-MODEL = f"{NS}.request.model"
-OUTCOME = f"{NS}.outcome"
-OVERHEAD = f"{NS}.overhead_s"
-PATH = f"{NS}.path"
-SKIPPED = f"{NS}.targets.skipped"
-STREAM = f"{NS}.stream"
-TIME_TO_FIRST_CHUNK = f"{NS}.time_to_first_chunk_s"
-WASTED = f"{NS}.wasted_s"
+ATTEMPTS: Final = f"{NS}.attempts"
+FAILOVER: Final = f"{NS}.failover"
+GENERATION: Final = f"{NS}.generation"
+MODEL: Final = f"{NS}.request.model"
+OUTCOME: Final = f"{NS}.outcome"
+OVERHEAD: Final = f"{NS}.overhead_s"
+PATH: Final = f"{NS}.path"
+SKIPPED: Final = f"{NS}.targets.skipped"
+STREAM: Final = f"{NS}.stream"
+TIME_TO_FIRST_CHUNK: Final = f"{NS}.time_to_first_chunk_s"
+WASTED: Final = f"{NS}.wasted_s"
 
 # Ours, on attempts.
-ATTEMPT = f"{NS}.attempt"
-DECISION = f"{NS}.decision"
-PROVIDER_ERROR_CODE = f"{NS}.provider.error_code"
-PROVIDER_REQUEST_ID = f"{NS}.provider.request_id"
-RETRY_AFTER = f"{NS}.retry_after_s"
-STREAM_CHUNKS = f"{NS}.stream.chunks"
-STREAM_STALL = f"{NS}.stream.stall_max_s"
+ATTEMPT: Final = f"{NS}.attempt"
+DECISION: Final = f"{NS}.decision"
+PROVIDER_ERROR_CODE: Final = f"{NS}.provider.error_code"
+PROVIDER_REQUEST_ID: Final = f"{NS}.provider.request_id"
+RETRY_AFTER: Final = f"{NS}.retry_after_s"
+STREAM_CHUNKS: Final = f"{NS}.stream.chunks"
+STREAM_STALL: Final = f"{NS}.stream.stall_max_s"
 
 # Events of the server span, and what they carry.
-EVENT_SKIPPED = f"{NS}.target.skipped"
-EVENT_RETRY = f"{NS}.retry.scheduled"
-DELAY = f"{NS}.delay_s"
-REASON = f"{NS}.reason"
-REOPEN_IN = f"{NS}.reopen_in_s"
-SOURCE = f"{NS}.source"
+EVENT_SKIPPED: Final = f"{NS}.target.skipped"
+EVENT_RETRY: Final = f"{NS}.retry.scheduled"
+DELAY: Final = f"{NS}.delay_s"
+REASON: Final = f"{NS}.reason"
+REOPEN_IN: Final = f"{NS}.reopen_in_s"
+SOURCE: Final = f"{NS}.source"
 
-PROVIDER_NAMES: Mapping[ProviderType, str] = {
+PROVIDER_NAMES: Final[Mapping[ProviderType, str]] = {
     ProviderType.OPENAI: "openai",
     ProviderType.AZURE_OPENAI: "azure.ai.openai",
     ProviderType.AWS_BEDROCK: "aws.bedrock",
@@ -118,7 +119,7 @@ PROVIDER_NAMES: Mapping[ProviderType, str] = {
 }
 """`gen_ai.provider.name` by provider type; the type counts, never the model's maker."""
 
-DESCRIPTIONS: Mapping[ErrorClass, str] = {
+DESCRIPTIONS: Final[Mapping[ErrorClass, str]] = {
     ErrorClass.BAD_REQUEST: "request refused",
     ErrorClass.UNSUPPORTED: "feature not supported",
     ErrorClass.CONTEXT_LENGTH: "context window exceeded",
@@ -148,7 +149,7 @@ DESCRIPTIONS: Mapping[ErrorClass, str] = {
 }
 """Descriptions of error statuses: fixed phrases, since upstreams echo prompts and keys."""
 
-ERROR_TYPES = frozenset(
+ERROR_TYPES: Final = frozenset(
     {
         "timeout.connect",
         "timeout.first_byte",
@@ -168,10 +169,12 @@ ERROR_TYPES = frozenset(
 )
 """Every value of `error.type`."""
 
-METHODS = frozenset(
+METHODS: Final = frozenset(
     {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"}
 )
 """Known HTTP methods; others become `_OTHER`."""
 
-UNTRACED_ROUTES = frozenset({"/healthz", "/livez", "/readyz", "/metrics", "/status", "/table"})
+UNTRACED_ROUTES: Final = frozenset(
+    {"/healthz", "/livez", "/readyz", "/metrics", "/status", "/table"}
+)
 """Routes that never make a span: probes and scrapes would drown the requests."""

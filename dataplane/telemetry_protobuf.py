@@ -14,6 +14,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from typing import Final
 
 from dataplane.telemetry_attributes import Attribute
 from dataplane.telemetry_fields import count_field, field, pair, text, varint
@@ -30,18 +31,18 @@ from dataplane.telemetry_records import (
 CONTENT_TYPE = "application/x-protobuf"
 
 # Tags: the field's number times 8, plus 0 for a varint, 1 for 8 bytes, 2 for a length, 5 for 4.
-_SPAN_ATTRIBUTES = b"\x4a"
-_EVENT_ATTRIBUTES = b"\x1a"
-_RESOURCE_ATTRIBUTES = b"\x0a"
+_SPAN_ATTRIBUTES: Final = b"\x4a"
+_EVENT_ATTRIBUTES: Final = b"\x1a"
+_RESOURCE_ATTRIBUTES: Final = b"\x0a"
 
-_TIMES = struct.Struct("<BQBQ").pack
-_DOUBLE = struct.Struct("<d").pack
-_FLAGS = struct.Struct("<I").pack
-_EVENT_TIME = struct.Struct("<BQ").pack
+_TIMES: Final = struct.Struct("<BQBQ").pack
+_DOUBLE: Final = struct.Struct("<d").pack
+_FLAGS: Final = struct.Struct("<I").pack
+_EVENT_TIME: Final = struct.Struct("<BQ").pack
 
-_UNSET = b"\x7a\x00"
-_HAS_IS_REMOTE = 0x100
-_IS_REMOTE = 0x200
+_UNSET: Final = b"\x7a\x00"
+_HAS_IS_REMOTE: Final = 0x100
+_IS_REMOTE: Final = 0x200
 
 
 class ProtobufEncoder:
@@ -185,5 +186,5 @@ def _head(key: str, tag: bytes, length: int) -> bytes:
     return _SPAN_ATTRIBUTES + varint(len(pair) + length) + pair
 
 
-_LOCAL_CHILD = b"\x85\x01" + _FLAGS(_HAS_IS_REMOTE)
-_REMOTE_CHILD = b"\x85\x01" + _FLAGS(_HAS_IS_REMOTE | _IS_REMOTE)
+_LOCAL_CHILD: Final = b"\x85\x01" + _FLAGS(_HAS_IS_REMOTE)
+_REMOTE_CHILD: Final = b"\x85\x01" + _FLAGS(_HAS_IS_REMOTE | _IS_REMOTE)

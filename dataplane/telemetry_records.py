@@ -9,17 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 from dataplane.telemetry_attributes import Attribute, Attributes
 
 Told_co = TypeVar("Told_co", covariant=True)
 Taken_contra = TypeVar("Taken_contra", contravariant=True)
 
-SAMPLED = 0x01
+SAMPLED: Final = 0x01
 """The flag of a trace that is exported."""
 
-RANDOM = 0x02
+RANDOM: Final = 0x02
 """The flag of a trace whose id is random; W3C Trace Context, level 2."""
 
 
@@ -31,19 +31,43 @@ class Kind(IntEnum):
     CLIENT = 3
 
 
-class SpanContext(NamedTuple):
-    """What identifies a span to others. A tuple, since two are made for each request.
+class SpanContext:
+    """What identifies a span to others.
 
     trace_id: 32 lower-case hex digits, not all zero. span_id: 16 of them. flags: of W3C Trace
     Context. state: a `tracestate` header in its normal form, empty for none. remote: whether it
     came in from another process.
     """
 
-    trace_id: str
-    span_id: str
-    flags: int
-    state: str
-    remote: bool
+    __slots__ = ("flags", "remote", "span_id", "state", "trace_id")
+
+    def __init__(
+        self, trace_id: str, span_id: str, flags: int, state: str, *, remote: bool
+    ) -> None:
+        self.trace_id = trace_id
+        self.span_id = span_id
+        self.flags = flags
+        self.state = state
+        self.remote = remote
+
+    def __eq__(self, other: object) -> bool:
+        """Whether all of it is the same."""
+        return isinstance(other, SpanContext) and self._all() == other._all()
+
+    def __hash__(self) -> int:
+        """Hash all of it."""
+        return hash(self._all())
+
+    def __repr__(self) -> str:
+        """Show all of it."""
+        return f"SpanContext{self._all()}"
+
+    def child(self, span_id: str) -> SpanContext:
+        """Give the context of a span of ours in the same trace."""
+        return SpanContext(self.trace_id, span_id, self.flags, self.state, remote=False)
+
+    def _all(self) -> tuple[str, str, int, str, bool]:
+        return self.trace_id, self.span_id, self.flags, self.state, self.remote
 
     @property
     def sampled(self) -> bool:
@@ -69,7 +93,7 @@ class Dropped(NamedTuple):
     """By event; empty if none lost any."""
 
 
-NOTHING_DROPPED = Dropped()
+NOTHING_DROPPED: Final = Dropped()
 
 
 class Shared:
@@ -89,7 +113,7 @@ class Shared:
         self.protobuf = b""
 
 
-NOTHING_SHARED = Shared({})
+NOTHING_SHARED: Final = Shared({})
 
 
 class SpanRecord:

@@ -8,7 +8,7 @@ keeps its bytes beside it. What is left for each span is what differs: counts, i
 from __future__ import annotations
 
 from collections.abc import Sequence, Sized
-from typing import TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 from controlplane.table.schema import Provider
 from dataplane import telemetry_names as names
@@ -23,7 +23,7 @@ from dataplane.telemetry_attributes import (
 )
 from dataplane.telemetry_records import Shared
 
-MAX_KEPT = 1024
+MAX_KEPT: Final = 1024
 """Combinations kept of each of the four; beyond that all are forgotten, and come back."""
 
 RequestKey: TypeAlias = tuple[str, str, str, str, str, int, str]
@@ -35,7 +35,7 @@ AttemptKey: TypeAlias = tuple[str, str, str, int, Operation, bool]
 Key = TypeVar("Key")
 Kept = TypeVar("Kept")
 
-_EMBEDDINGS = Operation.EMBEDDINGS
+_EMBEDDINGS: Final = Operation.EMBEDDINGS
 
 
 class SharedAttributes:

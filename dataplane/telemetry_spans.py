@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from controlplane.table.outcome import SkipReason
 from controlplane.table.schema import Provider, Target
@@ -24,7 +25,6 @@ from dataplane.telemetry_attempts import TracedAttempt
 from dataplane.telemetry_attributes import Attributes, as_double, request_end, request_times
 from dataplane.telemetry_records import (
     NOTHING_SHARED,
-    SAMPLED,
     Kind,
     Recorded,
     SpanContext,
@@ -36,13 +36,11 @@ from dataplane.telemetry_shared import RequestKey, SharedAttributes
 from dataplane.telemetry_tracer import Followed, Follower, RecordTracer
 from dataplane.telemetry_w3c import Inbound, Propagation
 
-MAX_EVENTS = 16
+MAX_EVENTS: Final = 16
 """Events on a server span; what goes beyond is in its counts."""
 
-_SERVER = Kind.SERVER
-_LOCAL = False
-_new = tuple.__new__
-_NO_EVENTS: Sequence[SpanEvent] = ()
+_SERVER: Final = Kind.SERVER
+_NO_EVENTS: Final[Sequence[SpanEvent]] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +92,8 @@ class TracedRequest:
         """Start the span. key: what its first attributes depend on."""
         self._common = common
         self._key = key
-        self._parent, self._baggage = inbound
+        self._parent = inbound.parent
+        self._baggage = inbound.baggage
         self._links = links
         self._events = _NO_EVENTS
         self._open: list[TracedAttempt] = []
@@ -111,8 +110,9 @@ class TracedRequest:
             )
             context = self._followed.context
         self.context = context
-        self.trace_id, self.span_id, flags, _, _ = context
-        self.recording = flags & SAMPLED != 0
+        self.trace_id = context.trace_id
+        self.span_id = context.span_id
+        self.recording = context.sampled
         self.exported = self.recording or self._followed is not None
 
     def matched(self, route: str, model: str, generation: int, *, stream: bool) -> None:
@@ -212,8 +212,7 @@ class TracedRequest:
 
     def context_of(self, span_id: str) -> SpanContext:
         """Give the context of a span below this one."""
-        trace_id, _, flags, state, _ = self.context
-        return _new(SpanContext, (trace_id, span_id, flags, state, _LOCAL))
+        return self.context.child(span_id)
 
     def inject(self, context: SpanContext, *, baggage: bool) -> Mapping[str, str]:
         """Give the headers that make a span the parent of what an upstream does."""

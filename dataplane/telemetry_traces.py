@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from dataplane import telemetry_names as names
 from dataplane.flight import Clock, FlightRecord
@@ -22,8 +22,8 @@ from dataplane.telemetry_spans import Common, TracedRequest
 from dataplane.telemetry_w3c import NO_INBOUND
 from dataplane.telemetry_w3c import Inbound as Caller
 
-_NO_LINKS: tuple[SpanContext, ...] = ()
-_NO_HEADERS: Mapping[str, str] = {}
+_NO_LINKS: Final[tuple[SpanContext, ...]] = ()
+_NO_HEADERS: Final[Mapping[str, str]] = {}
 
 
 class Traces:

@@ -11,18 +11,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Final, Protocol
 from urllib.parse import quote_plus, unquote_plus
 
 from dataplane.telemetry_records import SpanContext
 
-_TRACEPARENT = re.compile(
+_TRACEPARENT: Final = re.compile(
     r"[ \t]*([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:(-.*)|[ \t]*)\n?"
 )
-_MAX_TRACEPARENT_CHARS = 512
-_REMOTE = True
-_NO_TRACE = "0" * 32
-_NO_SPAN = "0" * 16
+_MAX_TRACEPARENT_CHARS: Final = 512
+_NO_TRACE: Final = "0" * 32
+_NO_SPAN: Final = "0" * 16
 
 _STATE_MEMBER = re.compile(
     r"([a-z][_0-9a-z\-*/]{0,255}|[a-z0-9][_0-9a-z\-*/]{0,240}@[a-z][_0-9a-z\-*/]{0,13})"
@@ -42,14 +41,17 @@ _MAX_BAGGAGE_MEMBER_CHARS = 4096
 _MAX_BAGGAGE_CHARS = 8192
 
 
-class Inbound(NamedTuple):
+class Inbound:
     """What a caller sent. parent: None if it sent none. baggage: as its propagator keeps it."""
 
-    parent: SpanContext | None
-    baggage: object = None
+    __slots__ = ("baggage", "parent")
+
+    def __init__(self, parent: SpanContext | None, baggage: object = None) -> None:
+        self.parent = parent
+        self.baggage = baggage
 
 
-NO_INBOUND = Inbound(None)
+NO_INBOUND: Final = Inbound(None)
 
 
 class Propagation(Protocol):
@@ -81,7 +83,7 @@ class W3CPropagation:
         if self._trace and (text := headers.get("traceparent")):
             parent = trace_parent(text)
             if parent is not None and "tracestate" in headers:
-                parent = parent._replace(state=trace_state(_every(headers, "tracestate")))
+                parent.state = trace_state(_every(headers, "tracestate"))
         baggage = headers.get("baggage") if self._baggage else None
         return NO_INBOUND if parent is None and baggage is None else Inbound(parent, baggage)
 
@@ -109,7 +111,7 @@ def trace_parent(text: str) -> SpanContext | None:
         return None
     if version == "ff" or (version == "00" and more):
         return None
-    return SpanContext(trace_id, span_id, int(flags, 16), "", _REMOTE)
+    return SpanContext(trace_id, span_id, int(flags, 16), "", remote=True)
 
 
 def trace_state(headers: Sequence[str]) -> str:

@@ -261,7 +261,7 @@ class Worker:
             log.info("replaced, but %d requests are still running", self._plane.recent.in_flight)
         with suppress(TimeoutError):
             async with asyncio.timeout(ending.finish_s):
-                await self._plane.recent.idle.wait()
+                await self._plane.recent.until_idle()
         return self._plane.recent.in_flight
 
     def _close_listening(self) -> None:

@@ -141,7 +141,7 @@ def own(described: Described) -> Sequence[SpanRecord]:
     child = SpanRecord(
         "child",
         Kind.CLIENT,
-        context._replace(span_id=tracer.new_span_id()),
+        context.child(tracer.new_span_id()),
         parent=context,
         attributes={},
         start_ns=described.start_ns,

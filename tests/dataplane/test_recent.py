@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from dataplane.events import RequestFailed, RequestStarted
 from dataplane.flight import Clock, FlightRecord, RequestOutcome
 from dataplane.provider import Operation
@@ -43,7 +45,22 @@ async def test_requests_are_counted_by_outcome_and_while_they_run() -> None:
         "drained": 1,
         "inFlight": 1,
     } == recent.counts()
-    assert not recent.idle.is_set()
+    assert 1 == recent.in_flight
+
+
+async def test_whoever_waits_is_told_when_no_request_is_under_way() -> None:
+    recent = RecentRequests()
+    await recent.until_idle()
+    for _ in range(2):
+        recent.listen(started())
+    waiting = asyncio.create_task(recent.until_idle())
+    await asyncio.sleep(0)
+    recent.listen(ended("r1"))
+    await asyncio.sleep(0)
+
+    assert not waiting.done()
+    recent.listen(ended("r2"))
+    await waiting
 
 
 async def test_only_the_newest_are_kept() -> None:
@@ -55,7 +72,7 @@ async def test_only_the_newest_are_kept() -> None:
     assert [f"r{KEPT + 3}", f"r{KEPT + 4}"] == [item["id"] for item in recent.last(2)]
     assert KEPT == len(recent.last(10_000))
     assert [] == recent.last(0)
-    assert recent.idle.is_set()
+    assert 0 == recent.in_flight
 
 
 async def test_a_request_is_told_without_its_content() -> None:

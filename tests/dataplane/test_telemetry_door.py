@@ -122,9 +122,11 @@ def test_strangers_that_raise_are_counted_and_told_once(guard: Guard, heard: Hea
     server = started(tracer)
     client = tracer.child(server, ours("c"))
 
-    assert ("", "", 0) == server.context[:3] == client.context[:3]
+    nowhere = SpanContext("", "", 0, "", remote=False)
+    assert nowhere == server.context == client.context
     assert {} == propagation.inject(server.context, None)
-    assert Inbound(None, NO_CONTEXT) == propagation.extract({"traceparent": "x"})
+    inbound = propagation.extract({"traceparent": "x"})
+    assert (None, NO_CONTEXT) == (inbound.parent, inbound.baggage)
     assert {} == propagation.inject(CALLER, None)
     assert 4 == guard.errors
     assert 1 == len(heard.records)
@@ -171,7 +173,7 @@ def test_records_are_followed_by_the_spans_of_the_provider(guard: Guard) -> None
 
     server: Any = server_span.span
     client: Any = client_span.span
-    assert CALLER._replace(state="a=1") == inbound.parent
+    assert SpanContext(TRACE_ID, CALLER_SPAN_ID, 1, "a=1", remote=True) == inbound.parent
     assert CALLER.trace_id == server_span.context.trace_id == client_span.context.trace_id
     assert (True, "a=1", False) == (
         server_span.context.sampled,
