@@ -26,7 +26,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from controlplane.table.outcome import SkipReason
 from controlplane.table.schema import Provider, Target
@@ -46,6 +46,8 @@ from dataplane.telemetry_settings import Inbound, SettingsError, TelemetrySettin
 
 if TYPE_CHECKING:
     from dataplane.metric_points import Reading
+    from dataplane.telemetry_attempts import TracedAttempt
+    from dataplane.telemetry_spans import TracedRequest
 
 __all__ = [
     "NO_TELEMETRY",
@@ -69,76 +71,95 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
+_NO_HEADERS: Final[Mapping[str, str]] = {}
 
-class AttemptSpan(Protocol):
-    """One provider call. Whoever got it ends it; if nobody does, the request's end does."""
 
-    @property
-    def trace(self) -> tuple[str, str] | None:
-        """The ids of trace and span, if they are exported: 32 and 16 hex digits."""
-        ...
+class AttemptSpan:
+    """One provider call. Whoever got it ends it; if nobody does, the request's end does.
+
+    trace: the ids of trace and span, if they are exported: 32 and 16 hex digits.
+    """
+
+    __slots__ = ("_leg", "_traced", "trace")
+
+    def __init__(self, leg: FlightLeg, traced: TracedAttempt | None = None) -> None:
+        """Keep the leg of the flight, and tell `traced` everything, if telemetry is on."""
+        self._leg = leg
+        self._traced = traced
+        self.trace = None if traced is None else traced.trace
 
     def headers(self) -> Mapping[str, str]:
         """Give the tracing headers to send to this provider; empty where none are wanted."""
-        ...
+        return _NO_HEADERS if self._traced is None else self._traced.headers()
 
     def chunk(self, count: int = 1) -> None:
         """Note that `count` events that carried anything came in one read. The hot one."""
-        ...
+        if self._traced is not None:
+            self._traced.chunk(count)
 
     def response(self, facts: ResponseFacts, status: int | None, request_id: str) -> None:
         """Note the answer: its facts (read at the end, they may still grow), status and id."""
-        ...
+        if self._traced is not None:
+            self._traced.response(facts, status, request_id)
 
     def end(self, decision: Decision, failure: UpstreamFailed | None = None) -> None:
         """End the attempt. The first call wins."""
-        ...
+        if self._traced is not None:
+            self._traced.end(decision, failure)
+        else:
+            self._leg.end(decision, failure.error_type if failure is not None else "")
 
 
-class RequestSpan(Protocol):
-    """One client request, from handler entry to its last byte."""
+class RequestSpan:
+    """One client request, from handler entry to its last byte.
 
-    @property
-    def flight(self) -> FlightRecord:
-        """The way of the request so far; for the log line and the list of requests."""
-        ...
+    flight: its way so far; for the log line and the list of requests.
+    trace_id, span_id: 32 and 16 hex digits, or empty without telemetry.
+    recording: whether the span will be exported: only then is its trace worth telling the caller.
+    """
 
-    @property
-    def trace_id(self) -> str:
-        """32 hex digits, or empty without telemetry."""
-        ...
+    __slots__ = ("_traced", "flight", "recording", "span_id", "trace_id")
 
-    @property
-    def span_id(self) -> str:
-        """16 hex digits, or empty without telemetry."""
-        ...
-
-    @property
-    def recording(self) -> bool:
-        """Whether the span will be exported: only then is its trace worth telling the caller."""
-        ...
+    def __init__(self, flight: FlightRecord, traced: TracedRequest | None = None) -> None:
+        """Keep the flight record, and tell `traced` everything, if telemetry is on."""
+        self.flight = flight
+        self._traced = traced
+        if traced is None:
+            self.trace_id = self.span_id = ""
+            self.recording = False
+        else:
+            self.trace_id, self.span_id = traced.trace_id, traced.span_id
+            self.recording = traced.recording
 
     def matched(self, route: str, model: str, generation: int, *, stream: bool) -> None:
         """Note the route that the caller's model name led to."""
-        ...
+        self.flight.matched(route, model, generation, stream=stream)
 
     def skipped(self, provider: str, reason: SkipReason, reopen_in_s: float | None = None) -> None:
         """Note a target that was not tried: an event, never a span."""
-        ...
+        self.flight.skipped(provider, reason)
+        if self._traced is not None:
+            self._traced.skipped(provider, reason, reopen_in_s)
 
     def retrying(self, provider: str, delay_s: float, source: DelaySource) -> None:
         """Note a pause of `delay_s` seconds that begins now."""
-        ...
+        self.flight.retrying(delay_s)
+        if self._traced is not None:
+            self._traced.retrying(provider, delay_s, source)
 
     def attempt(
         self, provider: Provider, target: Target, request: Request, number: int
     ) -> AttemptSpan:
         """Begin a provider call; `number` counts from 1 over the whole request."""
-        ...
+        leg = self.flight.attempt(provider.name, target.model)
+        traced = self._traced
+        if traced is None:
+            return AttemptSpan(leg)
+        return AttemptSpan(leg, traced.attempt(leg, provider, request, number))
 
     def first_byte(self) -> None:
         """Note that the first byte of the answer goes out."""
-        ...
+        self.flight.first_byte()
 
     def end(self, outcome: RequestOutcome, status: int | None, error_type: str = "") -> None:
         """End the request, and with it whatever attempt is still open. The first call wins.
@@ -146,7 +167,10 @@ class RequestSpan(Protocol):
         status: of the status line sent, None if none was. error_type: only where it cannot be
         seen from the attempts and the status.
         """
-        ...
+        if self._traced is not None:
+            self._traced.end(outcome, status, error_type)
+        else:
+            self.flight.end(outcome, status, error_type)
 
 
 class Telemetry(Protocol):
@@ -265,7 +289,7 @@ class NoTelemetry:
         user_agent: str,
     ) -> RequestSpan:
         """Begin a request that leaves no trace."""
-        return UntracedRequest(FlightRecord(self._clock))
+        return RequestSpan(FlightRecord(self._clock))
 
     def status(self) -> Mapping[str, Any]:
         """Tell that nothing is exported."""
@@ -277,69 +301,3 @@ class NoTelemetry:
 
 
 NO_TELEMETRY = NoTelemetry()
-
-
-class UntracedRequest:
-    """A request span that only keeps the flight record."""
-
-    __slots__ = ("flight",)
-
-    trace_id = ""
-    span_id = ""
-    recording = False
-
-    def __init__(self, flight: FlightRecord) -> None:
-        """Keep the record."""
-        self.flight = flight
-
-    def matched(self, route: str, model: str, generation: int, *, stream: bool) -> None:
-        """Note the route."""
-        self.flight.matched(route, model, generation, stream=stream)
-
-    def skipped(self, provider: str, reason: SkipReason, reopen_in_s: float | None = None) -> None:
-        """Note a target that was not tried."""
-        self.flight.skipped(provider, reason)
-
-    def retrying(self, provider: str, delay_s: float, source: DelaySource) -> None:
-        """Note a pause."""
-        self.flight.retrying(delay_s)
-
-    def attempt(
-        self, provider: Provider, target: Target, request: Request, number: int
-    ) -> AttemptSpan:
-        """Begin a provider call."""
-        return UntracedAttempt(self.flight.attempt(provider.name, target.model))
-
-    def first_byte(self) -> None:
-        """Note the first byte out."""
-        self.flight.first_byte()
-
-    def end(self, outcome: RequestOutcome, status: int | None, error_type: str = "") -> None:
-        """End the flight."""
-        self.flight.end(outcome, status, error_type)
-
-
-class UntracedAttempt:
-    """An attempt span that only keeps its leg of the flight."""
-
-    __slots__ = ("_leg",)
-
-    trace = None
-
-    def __init__(self, leg: FlightLeg) -> None:
-        """Keep the leg."""
-        self._leg = leg
-
-    def headers(self) -> Mapping[str, str]:
-        """Give none."""
-        return {}
-
-    def chunk(self, count: int = 1) -> None:
-        """Count nothing."""
-
-    def response(self, facts: ResponseFacts, status: int | None, request_id: str) -> None:
-        """Keep nothing."""
-
-    def end(self, decision: Decision, failure: UpstreamFailed | None = None) -> None:
-        """End the leg."""
-        self._leg.end(decision, failure.error_type if failure is not None else "")

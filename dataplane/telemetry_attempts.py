@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from controlplane.table.schema import Provider, ProviderType, Target
+from controlplane.table.schema import Provider, ProviderType
 from dataplane import telemetry_names as names
 from dataplane.errors import UpstreamFailed
-from dataplane.flight import Decision
+from dataplane.flight import Decision, FlightLeg
 from dataplane.provider import Request, ResponseFacts
 from dataplane.telemetry_attributes import (
     Attributes,
@@ -41,7 +41,7 @@ _NO_DETAILS: Final[Attributes] = {}
 
 
 class TracedAttempt:
-    """An attempt span; see `dataplane.telemetry.AttemptSpan`."""
+    """What is exported of an attempt; see `dataplane.telemetry.AttemptSpan`, which asks for it."""
 
     __slots__ = (
         "_chunks",
@@ -80,16 +80,15 @@ class TracedAttempt:
     def __init__(
         self,
         owner: TracedRequest,
+        leg: FlightLeg,
         provider: Provider,
-        target: Target,
         request: Request,
         number: int,
     ) -> None:
-        """Start the span, and its leg of the owner's flight."""
+        """Start the span of a leg of the owner's flight."""
         flight = owner.flight
-        model = target.model
         self._owner = owner
-        self._leg = flight.attempt(provider.name, model)
+        self._leg = leg
         self._now_s = flight.clock.now_s
         self._provider = provider
         # Let go of at the end: spans wait for their export, and bodies are large.
@@ -103,7 +102,7 @@ class TracedAttempt:
             self.span_id = owner.new_span_id()
             return
         self._key = (
-            *(provider.name, model, flight.route, number),
+            *(leg.provider, leg.model, flight.route, number),
             *(request.operation, request.stream),
         )
         self._parameters = request_parameters(provider, request)

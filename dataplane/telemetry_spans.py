@@ -16,11 +16,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from controlplane.table.outcome import SkipReason
-from controlplane.table.schema import Provider, Target
+from controlplane.table.schema import Provider
 from dataplane import telemetry_names as names
-from dataplane.flight import Decision, DelaySource, FlightRecord, RequestOutcome
+from dataplane.flight import Decision, DelaySource, FlightLeg, FlightRecord, RequestOutcome
 from dataplane.provider import Request
-from dataplane.telemetry import AttemptSpan
 from dataplane.telemetry_attempts import TracedAttempt
 from dataplane.telemetry_attributes import Attributes, as_double, request_end, request_times
 from dataplane.telemetry_records import (
@@ -54,7 +53,7 @@ class Common:
 
 
 class TracedRequest:
-    """A request span; see `dataplane.telemetry.RequestSpan`.
+    """What is exported of a request; see `dataplane.telemetry.RequestSpan`, which asks for it.
 
     trace_id, span_id: 32 and 16 hex digits. recording: whether the span will be exported, as far
     as we know. exported: whether somebody wants it put together; a stranger's provider always does.
@@ -115,13 +114,8 @@ class TracedRequest:
         self.recording = context.sampled
         self.exported = self.recording or self._followed is not None
 
-    def matched(self, route: str, model: str, generation: int, *, stream: bool) -> None:
-        """Note the route."""
-        self.flight.matched(route, model, generation, stream=stream)
-
     def skipped(self, provider: str, reason: SkipReason, reopen_in_s: float | None = None) -> None:
         """Note a target that was not tried."""
-        self.flight.skipped(provider, reason)
         if not self.exported:
             return
         attributes: Attributes = {names.ENDPOINT: provider, names.REASON: reason.value}
@@ -132,7 +126,6 @@ class TracedRequest:
 
     def retrying(self, provider: str, delay_s: float, source: DelaySource) -> None:
         """Note a pause."""
-        self.flight.retrying(delay_s)
         if not self.exported:
             return
         attributes: Attributes = {names.ENDPOINT: provider, names.SOURCE: source.value}
@@ -142,16 +135,12 @@ class TracedRequest:
         self._event(names.EVENT_RETRY, attributes)
 
     def attempt(
-        self, provider: Provider, target: Target, request: Request, number: int
-    ) -> AttemptSpan:
+        self, leg: FlightLeg, provider: Provider, request: Request, number: int
+    ) -> TracedAttempt:
         """Begin a provider call as a child of this span."""
-        attempt = TracedAttempt(self, provider, target, request, number)
+        attempt = TracedAttempt(self, leg, provider, request, number)
         self._open.append(attempt)
         return attempt
-
-    def first_byte(self) -> None:
-        """Note the first byte out."""
-        self.flight.first_byte()
 
     def end(self, outcome: RequestOutcome, status: int | None, error_type: str = "") -> None:
         """End the span, and what is open below it."""

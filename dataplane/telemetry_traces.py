@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from dataplane import telemetry_names as names
 from dataplane.flight import Clock, FlightRecord
-from dataplane.telemetry import RequestSpan, UntracedRequest
+from dataplane.telemetry import RequestSpan
 from dataplane.telemetry_attributes import (
     MAX_HEADER_CHARS,
     MAX_PATH_CHARS,
@@ -66,7 +66,7 @@ class Traces:
         """Begin a server span, under the caller's context as the settings say."""
         flight = FlightRecord(self._clock)
         if route in names.UNTRACED_ROUTES:
-            return UntracedRequest(flight)
+            return RequestSpan(flight)
         caller = self._caller(headers)
         links = _NO_LINKS
         if self._links:
@@ -78,7 +78,8 @@ class Traces:
             *(server_address, server_port, user_agent[:MAX_USER_AGENT_CHARS]),
         )
         given = self._mapped(headers) if self._given else _NO_HEADERS
-        return TracedRequest(self._common, flight, key, caller, links=links, given=given)
+        traced = TracedRequest(self._common, flight, key, caller, links=links, given=given)
+        return RequestSpan(flight, traced)
 
     def status(self) -> Mapping[str, Any]:
         """Tell what is exported, where to, and what became of the spans."""

@@ -8,7 +8,7 @@ from dataplane.events import RequestFailed, RequestStarted
 from dataplane.flight import Clock, FlightRecord, RequestOutcome
 from dataplane.provider import Operation
 from dataplane.recent import KEPT, RecentRequests
-from dataplane.telemetry import UntracedRequest
+from dataplane.telemetry import RequestSpan
 from tests.fakes import FakeClock
 
 
@@ -24,7 +24,7 @@ def ended(request_id: str = "r", outcome: RequestOutcome = RequestOutcome.SERVED
         at_s=0,
         request_id=request_id,
         operation=Operation.CHAT,
-        span=UntracedRequest(record),
+        span=RequestSpan(record),
         outcome=outcome,
     )
 
