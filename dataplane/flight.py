@@ -183,7 +183,7 @@ class FlightRecord:
         self.targets_skipped += 1
         if self._first is None:
             self._first = (provider, "")
-        self._step(provider, reason.value)
+        self._step(provider, reason)
 
     def retrying(self, delay_s: float) -> None:
         """Note a pause that begins now and lasts at most `delay_s` seconds."""
@@ -215,9 +215,9 @@ class FlightRecord:
         if decision is _SERVED:
             self._served = (leg.provider, leg.model)
             self.provider, self.upstream_model = leg.provider, leg.model
-            self._step(leg.provider, decision.value)
+            self._step(leg.provider, decision)
         elif decision is _CANCELLED:
-            self._step(leg.provider, decision.value)
+            self._step(leg.provider, decision)
         else:
             self.wasted_s += ended_s - leg.started_s
             self.last_error_type = error_type or "_OTHER"

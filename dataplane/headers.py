@@ -18,6 +18,7 @@ OVERHEAD_MS: Final = "x-switchgear-overhead-ms"
 WARNINGS: Final = "x-switchgear-warnings"
 
 _MAX_VALUE: Final = 512
+_TWO_DIGITS: Final = tuple([f"{number:02}" for number in range(100)])
 
 
 def identity(request_id: str, span: RequestSpan) -> dict[str, str]:
@@ -38,7 +39,7 @@ def journey(
         MODEL: _safe(flight.upstream_model),
         ATTEMPTS: str(flight.attempts),
         GENERATION: str(flight.generation),
-        OVERHEAD_MS: f"{flight.overhead_s * 1000:.2f}",
+        OVERHEAD_MS: _hundredths(flight.overhead_s * 1000),
     }
     if fallback_reason:
         headers[FALLBACK_REASON] = fallback_reason
@@ -52,11 +53,15 @@ def lines_of_served(
 ) -> str:
     """Write `identity` and `journey` as lines of a head, in one go: every good answer has them."""
     flight = span.flight
+    # Texts only: those are put together at once, where anything else is formatted by itself.
+    attempts, generation = str(flight.attempts), str(flight.generation)
+    provider: str = _safe(flight.provider)
+    model: str = _safe(flight.upstream_model)
     lines = (
         f"x-request-id: {request_id}\r\nrequest-id: {request_id}\r\n"
-        f"{PROVIDER}: {_safe(flight.provider)}\r\n{MODEL}: {_safe(flight.upstream_model)}\r\n"
-        f"{ATTEMPTS}: {flight.attempts}\r\n{GENERATION}: {flight.generation}\r\n"
-        f"{OVERHEAD_MS}: {flight.overhead_s * 1000:.2f}\r\n"
+        f"{PROVIDER}: {provider}\r\n{MODEL}: {model}\r\n"
+        f"{ATTEMPTS}: {attempts}\r\n{GENERATION}: {generation}\r\n"
+        f"{OVERHEAD_MS}: {_hundredths(flight.overhead_s * 1000)}\r\n"
     )
     if span.recording:
         lines += f"x-trace-id: {span.trace_id}\r\n"
@@ -65,6 +70,12 @@ def lines_of_served(
     if warnings:
         lines += f"{WARNINGS}: {_safe(', '.join(dict.fromkeys(warnings)))}\r\n"
     return lines
+
+
+def _hundredths(number: float) -> str:
+    """Write a number of at least 0 with two decimals."""
+    count = int(number * 100 + 0.5)
+    return str(count // 100) + "." + _TWO_DIGITS[count % 100]
 
 
 @lru_cache(maxsize=1024)

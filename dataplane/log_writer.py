@@ -16,8 +16,9 @@ import logging
 import os
 import select
 import stat
+import threading
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeAlias
 
 _PIECE_BYTES: Final = 4096
 """A pipe that is ready takes this much at once (POSIX's PIPE_BUF on Linux)."""
@@ -29,20 +30,25 @@ BATCH_S: Final = 0.01
 _BATCH_LINES: Final = 128
 
 
-class LineHandler(logging.Handler):
-    """Writes each record as a line.
+Later: TypeAlias = Callable[[float, Callable[[], None]], object]
+
+
+class LineWriter:
+    """Writes lines, now or a little later; of one thread at a time, which holds `lock`.
 
     lost: lines dropped since the last one that told of them.
     """
 
-    def __init__(self, descriptor: int, lost_line: Callable[[int], str]) -> None:
+    def __init__(
+        self, descriptor: int, lost_line: Callable[[int], str], lock: threading.RLock
+    ) -> None:
         """Write to `descriptor`, which stays the caller's; `lost_line` words a count of lines."""
-        super().__init__()
         self._descriptor = descriptor
         self._lost_line = lost_line
+        self._lock = lock
         self._rest = b""
         self.lost = 0
-        self._later: Callable[[float, Callable[[], None]], object] | None = None
+        self._later: Later | None = None
         self._clock: Callable[[], float] = lambda: 0.0
         self._batch: list[Callable[[], bytes]] = []
         self._written_s = 0.0
@@ -53,37 +59,29 @@ class LineHandler(logging.Handler):
             self._poll = select.poll()
             self._poll.register(descriptor, select.POLLOUT)
 
-    def emit(self, record: logging.LogRecord) -> None:
-        """Format a record and write it."""
-        try:
-            self._write_batch()
-            self._write(self.format(record).encode("utf-8", "replace") + b"\n")
-        except Exception:  # noqa: BLE001 - as logging's own handlers do
-            self.handleError(record)
+    @property
+    def waiting(self) -> bool:
+        """Whether there are lines that wait for others."""
+        return len(self._batch) > 0
 
-    def batch(
-        self, later: Callable[[float, Callable[[], None]], object], clock: Callable[[], float]
-    ) -> None:
-        """Let lines that are made here go out together from now on.
-
-        later: calls a function after some seconds, in the thread that calls `write`.
-        clock: monotonic seconds.
-        """
+    def batch(self, later: Later, clock: Callable[[], float]) -> None:
+        """Let lines wait for others from now on; see `LineHandler.batch`."""
         self._later, self._clock = later, clock
 
     def write(self, make: Callable[[], bytes]) -> None:
         """Write the line that `make` makes, now or with the next batch; it is made as late."""
-        self.acquire()
+        self._lock.acquire()
         try:
             later = self._later
             if later is None:
                 self._write(make())
                 return
-            now_s = self._clock()
-            if not self._called and now_s - self._written_s >= BATCH_S:
-                self._written_s = now_s
-                self._write(make())
-                return
+            if not self._called:
+                now_s = self._clock()
+                if now_s - self._written_s >= BATCH_S:
+                    self._written_s = now_s
+                    self._write(make())
+                    return
             self._batch.append(make)
             if len(self._batch) >= _BATCH_LINES:
                 self._write_batch()
@@ -91,16 +89,21 @@ class LineHandler(logging.Handler):
                 self._called = True
                 later(BATCH_S, self._time_is_up)
         finally:
-            self.release()
+            self._lock.release()
+
+    def write_now(self, line: bytes) -> None:
+        """Write what waits, and this line."""
+        self._write_batch()
+        self._write(line)
 
     def flush(self) -> None:
         """Write what waits, and what is left of a line, if there is room for it now."""
-        self.acquire()
+        self._lock.acquire()
         try:
             self._write_batch()
             self._rest = self._put(self._rest)
         finally:
-            self.release()
+            self._lock.release()
 
     def _time_is_up(self) -> None:
         self._called = False
@@ -154,3 +157,42 @@ class LineHandler(logging.Handler):
 
     def _is_ready(self) -> bool:
         return self._poll is None or bool(self._poll.poll(0))
+
+
+class LineHandler(logging.Handler):
+    """Writes each record as a line; see the module."""
+
+    def __init__(self, descriptor: int, lost_line: Callable[[int], str]) -> None:
+        """Write to `descriptor`, which stays the caller's; `lost_line` words a count of lines."""
+        super().__init__()
+        lock = threading.RLock()
+        self.lock = lock
+        self.writer = LineWriter(descriptor, lost_line, lock)
+
+    @property
+    def lost(self) -> int:
+        """Lines dropped since the last one that told of them."""
+        return self.writer.lost
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Format a record and write it."""
+        try:
+            self.writer.write_now(self.format(record).encode("utf-8", "replace") + b"\n")
+        except Exception:  # noqa: BLE001 - as logging's own handlers do
+            self.handleError(record)
+
+    def batch(self, later: Later, clock: Callable[[], float]) -> None:
+        """Let lines that are made here go out together from now on.
+
+        later: calls a function after some seconds, in the thread that calls `write`.
+        clock: monotonic seconds.
+        """
+        self.writer.batch(later, clock)
+
+    def write(self, make: Callable[[], bytes]) -> None:
+        """Write the line that `make` makes, now or with the next batch; it is made as late."""
+        self.writer.write(make)
+
+    def flush(self) -> None:
+        """Write what waits, and what is left of a line, if there is room for it now."""
+        self.writer.flush()

@@ -15,11 +15,14 @@ from contextlib import suppress
 from enum import StrEnum
 from functools import lru_cache, partial
 from types import TracebackType
-from typing import Any, Final, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from dataplane import codec
-from dataplane.flight import FlightRecord
-from dataplane.log_writer import LineHandler
+from dataplane.flight import RequestOutcome
+from dataplane.log_writer import LineHandler, LineWriter
+
+if TYPE_CHECKING:
+    from dataplane.telemetry import RequestSpan
 
 OUR_PACKAGES = ("dataplane", "controlplane", "switchgear")
 
@@ -27,7 +30,13 @@ _REQUEST: Final = "request"
 
 _root: Final = logging.getLogger()
 _switchgear: Final = logging.getLogger("switchgear")
-_requests: Final = logging.getLogger("switchgear.request")
+_REQUESTS: Final = "switchgear.request"
+_requests: Final = logging.getLogger(_REQUESTS)
+
+_OUTCOMES: Final[dict[RequestOutcome | None, str]] = {
+    None: "",
+    **{outcome: outcome.value for outcome in RequestOutcome},
+}
 
 
 class LogFormat(StrEnum):
@@ -38,44 +47,46 @@ class LogFormat(StrEnum):
     TEXT = "text"
 
 
-class Traced(Protocol):
-    """What a request's line is made of; `dataplane.telemetry.RequestSpan` is one."""
+class _Straight:
+    """Where lines of requests go without logging's own machinery.
 
-    @property
-    def flight(self) -> FlightRecord:
-        """The way of the request."""
-        ...
+    common: JSON of the fields of every line, with a comma before each.
+    """
 
-    @property
-    def trace_id(self) -> str:
-        """32 hex digits or empty."""
-        ...
+    __slots__ = ("common", "writer")
 
-    @property
-    def span_id(self) -> str:
-        """16 hex digits or empty."""
-        ...
-
-    @property
-    def recording(self) -> bool:
-        """Whether the trace is exported."""
-        ...
+    def __init__(self, writer: LineWriter, common: str) -> None:
+        self.writer = writer
+        self.common = common
 
 
-def log_request(span: Traced, request_id: str = "") -> None:
+class _Known:
+    """straight: as it was found last."""
+
+    __slots__ = ("straight",)
+
+    def __init__(self) -> None:
+        self.straight: _Straight | None = None
+
+
+_known: Final = _Known()
+
+
+def log_request(span: RequestSpan, request_id: str = "") -> None:
     """Write the line of a request that has ended, at INFO.
 
-    If nobody else listens it is written at once, without logging's own machinery, which takes
-    longer than all the rest; the line is the same.
+    If nobody else listens it is written without logging's own machinery, which takes longer than
+    all the rest; the line is the same. Who listens is asked anew for each batch of lines.
     """
-    if not _requests.isEnabledFor(logging.INFO):
+    straight = _known.straight
+    if straight is None or not straight.writer.waiting:
+        if not _requests.isEnabledFor(logging.INFO):
+            return
+        straight = _known.straight = _only_handler()
+    if straight is not None:
+        straight.writer.write(partial(_request_line, span, request_id, straight.common))
         return
     flight = span.flight
-    only = _only_handler()
-    if only is not None:
-        handler, common = only
-        handler.write(partial(_request_line, span, flight, request_id, common))
-        return
     fields: dict[str, Any] = {
         "outcome": flight.outcome.value if flight.outcome is not None else "",
         "status": flight.status,
@@ -99,27 +110,37 @@ def log_request(span: Traced, request_id: str = "") -> None:
     _requests.info(_REQUEST, extra={"fields": fields})
 
 
-def _request_line(span: Traced, flight: FlightRecord, request_id: str, common: str) -> bytes:
+def _request_line(span: RequestSpan, request_id: str, common: str) -> bytes:
     """Write the same line as the formatter would, with what seldom changes kept as JSON.
 
-    common: JSON of the fields of every line, with a comma before each.
+    It is put together of texts only: anything else would be formatted by itself.
     """
-    duration_s = flight.duration_s
-    ended_ms = (flight.started_ns + round(duration_s * 1e9)) // 1_000_000
-    status = "null" if flight.status is None else flight.status
+    flight = span.flight
+    ended_us = (flight.started_ns + int(flight.duration_s * 1e9)) // 1000
+    took_us = int(flight.duration_s * 1e6 + 0.5)
+    at = _utc(ended_us // 1_000_000, ended_us // 1000 % 1000)
+    status = "null" if flight.status is None else str(flight.status)
+    outcome: str = _OUTCOMES[flight.outcome]
+    route: str = _json(flight.route)
+    model: str = _json(flight.model)
+    provider: str = _json(flight.provider)
+    attempts = str(flight.attempts)
+    path = ",".join([_json(step) for step in flight.path])
+    took_ms = str(took_us // 1000) + "." + _three_digits(took_us % 1000)
     line = (
-        f'{{"time":"{_utc(*divmod(ended_ms, 1000))}","level":"info","logger":"{_requests.name}",'
-        f'"message":"{_REQUEST}"{common},"outcome":"{flight.outcome or ""}","status":{status},'
-        f'"route":{_json(flight.route)},"model":{_json(flight.model)},'
-        f'"provider":{_json(flight.provider)},"attempts":{flight.attempts},'
-        f'"path":[{",".join(map(_json, flight.path))}],"duration_ms":{round(duration_s * 1000, 3)}'
+        f'{{"time":"{at}","level":"info","logger":"{_REQUESTS}","message":"{_REQUEST}"{common},'
+        f'"outcome":"{outcome}","status":{status},"route":{route},"model":{model},'
+        f'"provider":{provider},"attempts":{attempts},"path":[{path}],"duration_ms":{took_ms}'
     )
     if flight.stream:
         line += ',"stream":true'
     if flight.error_type:
-        line += f',"error_type":{_json(flight.error_type)}'
+        error_type: str = _json(flight.error_type)
+        line += f',"error_type":{error_type}'
     if request_id:
-        line += f',"request_id":{_encode(request_id).decode()}'
+        # One of ours needs no escapes.
+        named = f'"{request_id}"' if request_id.isidentifier() else _encode(request_id).decode()
+        line += f',"request_id":{named}'
     if span.trace_id:
         flags = "01" if span.recording else "00"
         line += f',"trace_id":"{span.trace_id}","span_id":"{span.span_id}","trace_flags":"{flags}"'
@@ -224,11 +245,8 @@ def _fields(record: logging.LogRecord) -> Mapping[str, Any]:
     return fields if isinstance(fields, Mapping) else {}
 
 
-def _only_handler() -> tuple[LineHandler, str] | None:
-    """Give the handler of `configure` if a request's line would go to it alone, as JSON.
-
-    With it comes the JSON of the fields of every line.
-    """
+def _only_handler() -> _Straight | None:
+    """Give the way to the handler of `configure` if a request's line goes to it alone, as JSON."""
     handlers = _root.handlers
     handler = handlers[0] if len(handlers) == 1 else None
     formatter = handler.formatter if handler is not None else None
@@ -240,7 +258,7 @@ def _only_handler() -> tuple[LineHandler, str] | None:
     plain = logging.getLogRecordFactory() is logging.LogRecord
     if not (passes and plain) or others or filters:
         return None
-    return handler, formatter.common_json
+    return _Straight(handler.writer, formatter.common_json)
 
 
 def _lost(formatter: logging.Formatter, lost: int) -> str:
@@ -251,7 +269,12 @@ def _lost(formatter: logging.Formatter, lost: int) -> str:
 
 
 def _utc(seconds: int, milliseconds: int) -> str:
-    return f"{_utc_second(seconds)}.{milliseconds:03d}Z"
+    second: str = _utc_second(seconds)
+    return f"{second}.{_three_digits(milliseconds)}Z"
+
+
+def _three_digits(number: int) -> str:
+    return str(1000 + number)[1:]
 
 
 @lru_cache(maxsize=4)

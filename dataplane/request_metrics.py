@@ -271,10 +271,11 @@ class RequestMetrics:
             series.first_chunk.add(event.first_event_s)
         usage = event.usage
         if usage is not None:
-            if usage.input_tokens is not None:
-                series.input.add(usage.input_tokens)
-            if usage.output_tokens is not None:
-                series.output.add(usage.output_tokens)
+            input_tokens, output_tokens = usage.input_tokens, usage.output_tokens
+            if input_tokens is not None:
+                series.input.add(input_tokens)
+            if output_tokens is not None:
+                series.output.add(output_tokens)
         decision = event.decision
         ended = (provider, decision, error)
         self._ended[ended] = self._ended.get(ended, 0) + 1

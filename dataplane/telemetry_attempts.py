@@ -101,10 +101,8 @@ class TracedAttempt:
         if not owner.exported:
             self.span_id = owner.new_span_id()
             return
-        self._key = (
-            *(leg.provider, leg.model, flight.route, number),
-            *(request.operation, request.stream),
-        )
+        route, operation, stream = flight.route, request.operation, request.stream
+        self._key = (leg.provider, leg.model, route, number, operation, stream)
         self._parameters = request_parameters(provider, request)
         self._details = _NO_DETAILS
         self._description = ""
@@ -198,7 +196,8 @@ class TracedAttempt:
         attributes |= attempt_end(
             self._provider, facts=facts, request_id=self._request_id, compat=owner.compat
         )
-        attributes |= self._details
+        if self._details:
+            attributes |= self._details
         if self._chunks and self._key[5]:
             attributes[names.RESPONSE_TTFC] = self._first_s - leg.started_s
             attributes[names.STREAM_CHUNKS] = self._chunks

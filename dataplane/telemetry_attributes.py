@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
@@ -201,10 +202,9 @@ def request_parameters(provider: Provider, request: Request) -> Attributes:
     plain = request.plain
     if plain is not None:
         # Its body would first have to be made.
-        for field, put in _PLAIN_PARAMETERS:
-            value = getattr(plain, field)
+        for number, value in enumerate(_plain_values(plain)):
             if value is not UNSET:
-                put(attributes, value)
+                _PLAIN_PUTS[number](attributes, value)
         return attributes
     body = request.body
     for field, value in body.items():
@@ -353,9 +353,10 @@ _PARAMETERS: Final[Mapping[str, _Put]] = {
 }
 """What becomes of the fields of a body; all others stay where they are."""
 
-_PLAIN_PARAMETERS: Final[Sequence[tuple[str, _Put]]] = tuple(
-    (field, _PARAMETERS[field]) for field in PlainChat.__struct_fields__ if field in _PARAMETERS
-)
+_PLAIN_FIELDS: Final = [name for name in PlainChat.__struct_fields__ if name in _PARAMETERS]
+_PLAIN_PUTS: Final = [_PARAMETERS[name] for name in _PLAIN_FIELDS]
+_plain_values: Final[Callable[[PlainChat], tuple[Any, ...]]] = attrgetter(*_PLAIN_FIELDS)
+"""Reads all of them at once."""
 
 
 def _put_facts(attributes: Attributes, facts: ResponseFacts, *, compat: bool) -> None:
@@ -369,14 +370,15 @@ def _put_facts(attributes: Attributes, facts: ResponseFacts, *, compat: bool) ->
 
 
 def _put_usage(attributes: Attributes, usage: Usage, *, compat: bool) -> None:
-    for name, count in (
-        (names.USAGE_INPUT, usage.input_tokens),
-        (names.USAGE_OUTPUT, usage.output_tokens),
-        (names.USAGE_CACHE_READ, usage.cache_read_tokens),
-        (names.USAGE_CACHE_WRITE, usage.cache_write_tokens),
-        (names.USAGE_REASONING, usage.reasoning_tokens),
-    ):
-        if count is not None and as_int(count) is not None:
-            attributes[name] = count
+    _put_count(attributes, names.USAGE_INPUT, usage.input_tokens)
+    _put_count(attributes, names.USAGE_OUTPUT, usage.output_tokens)
+    _put_count(attributes, names.USAGE_CACHE_READ, usage.cache_read_tokens)
+    _put_count(attributes, names.USAGE_CACHE_WRITE, usage.cache_write_tokens)
+    _put_count(attributes, names.USAGE_REASONING, usage.reasoning_tokens)
     if compat and names.USAGE_CACHE_WRITE in attributes:
         attributes[names.USAGE_CACHE_CREATION] = attributes[names.USAGE_CACHE_WRITE]
+
+
+def _put_count(attributes: Attributes, name: str, count: int | None) -> None:
+    if count is not None and as_int(count) is not None:
+        attributes[name] = count

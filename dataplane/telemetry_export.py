@@ -133,6 +133,8 @@ class ExportQueue(Generic[Item]):
         """Start the thread. It is a daemon: it never keeps the process alive."""
         self._exporter = exporter
         self._limits = limits
+        self._batch = limits.batch
+        self._max_queue = limits.max_queue
         self._log = log
         self._spans: deque[Recorded[Item]] = deque()
         self._lock = threading.Lock()
@@ -149,17 +151,21 @@ class ExportQueue(Generic[Item]):
 
     def put(self, item: Recorded[Item]) -> None:
         """Queue one more."""
-        with self._lock:
+        # By its methods: compiled, `with` takes three times as long.
+        self._lock.acquire()
+        try:
             self._ended += 1
             if self._stopping:
                 self._dropped += 1
                 return
             spans = self._spans
-            if len(spans) >= self._limits.max_queue:
+            if len(spans) >= self._max_queue:
                 spans.popleft()
                 self._dropped += 1
             spans.append(item)
-            full = len(spans) >= self._limits.batch
+            full = len(spans) >= self._batch
+        finally:
+            self._lock.release()
         if full and not self._wake.is_set():
             self._wake.set()
 

@@ -52,7 +52,7 @@ def varint(number: int) -> bytes:
     if number < 0x80:
         return _BYTES[number]
     if number < 0x4000:
-        return bytes((number & 0x7F | 0x80, number >> 7))
+        return _MORE[number & 0x7F] + _BYTES[number >> 7]
     parts = bytearray()
     while number > 0x7F:
         parts.append(number & 0x7F | 0x80)
@@ -61,4 +61,5 @@ def varint(number: int) -> bytes:
     return bytes(parts)
 
 
-_BYTES: Final = tuple(bytes((number,)) for number in range(0x80))
+_BYTES: Final = tuple([bytes((number,)) for number in range(0x80)])
+_MORE: Final = tuple([bytes((number | 0x80,)) for number in range(0x80)])

@@ -35,6 +35,15 @@ _SPAN_ATTRIBUTES: Final = b"\x4a"
 _EVENT_ATTRIBUTES: Final = b"\x1a"
 _RESOURCE_ATTRIBUTES: Final = b"\x0a"
 
+_TEXT: Final = 0x0A
+_INT: Final = 0x18
+_DOUBLE_TAG: Final = 0x21
+_MAX_HEADS: Final = 2048
+_MAX_NAMES: Final = 256
+_NAMES: Final[dict[str, bytes]] = {}
+_KINDS: Final[dict[Kind, bytes]] = {kind: b"\x30" + varint(kind) for kind in Kind}
+_HEADS: Final[dict[tuple[str, int, int], bytes]] = {}
+
 _TIMES: Final = struct.Struct("<BQBQ").pack
 _DOUBLE: Final = struct.Struct("<d").pack
 _FLAGS: Final = struct.Struct("<I").pack
@@ -69,7 +78,9 @@ class ProtobufEncoder:
             parts.append(b"\x12")
             parts.append(varint(len(span)))
             parts.append(span)
-        return field(b"\x0a", self._resource + field(b"\x12", b"".join(parts)))
+        spans = b"".join(parts)
+        head = self._resource + b"\x12" + varint(len(spans))
+        return b"".join((b"\x0a", varint(len(head) + len(spans)), head, spans))
 
 
 def _span(record: SpanRecord) -> bytes:
@@ -81,20 +92,23 @@ def _span(record: SpanRecord) -> bytes:
         ids += f"2208{parent.span_id}"
     parts = [
         bytes.fromhex(ids),
-        _name(record.name, record.kind),
+        _NAMES.get(record.name) or _name(record.name),
+        _KINDS[record.kind],
         _TIMES(0x39, record.start_ns, 0x41, record.end_ns),
         record.first.protobuf or _shared(record.first),
     ]
     for key, value in record.attributes.items():
-        kind = type(value)
-        if kind is float:
-            parts += (_double_head(key), _DOUBLE(value))
-        elif kind is int:
-            number = varint(value & 0xFFFFFFFFFFFFFFFF)  # type: ignore[operator]  # an int
-            parts += (_int_head(key, len(number)), number)
-        elif kind is str:
-            content = value.encode("utf-8", "replace")  # type: ignore[union-attr]  # a text
-            parts += (_text_head(key, len(content)), content)
+        if isinstance(value, str):
+            content = value.encode("utf-8", "replace")
+            parts.append(_head(key, _TEXT, len(content)))
+            parts.append(content)
+        elif isinstance(value, float):
+            parts.append(_head(key, _DOUBLE_TAG, 8))
+            parts.append(_DOUBLE(value))
+        elif isinstance(value, int) and not isinstance(value, bool):
+            content = varint(value if value >= 0 else value & 0xFFFFFFFFFFFFFFFF)
+            parts.append(_head(key, _INT, len(content)))
+            parts.append(content)
         else:
             parts.append(_attribute((key, value)))
     if record.last is not NOTHING_SHARED:
@@ -149,9 +163,12 @@ def _dropped(record: SpanRecord) -> bytes:
     )
 
 
-@lru_cache(maxsize=256)
-def _name(name: str, kind: Kind) -> bytes:
-    return text(b"\x2a", name) + b"\x30" + varint(kind)
+def _name(name: str) -> bytes:
+    """Encode the name of a span, and keep it."""
+    if len(_NAMES) >= _MAX_NAMES:
+        _NAMES.clear()
+    _NAMES[name] = text(b"\x2a", name)
+    return _NAMES[name]
 
 
 @lru_cache(maxsize=64)
@@ -163,27 +180,21 @@ def _attribute(item: tuple[str, Attribute]) -> bytes:
     return field(_SPAN_ATTRIBUTES, pair(*item))
 
 
-# All of a span's attribute but the value itself depends on the name and the value's length.
+def _head(key: str, kind: int, length: int) -> bytes:
+    """Give all of a span's attribute but the value itself: that depends on few things.
 
-
-@lru_cache(maxsize=256)
-def _double_head(key: str) -> bytes:
-    return _attribute((key, 0.0))[:-8]
-
-
-@lru_cache(maxsize=1024)
-def _int_head(key: str, length: int) -> bytes:
-    return _head(key, b"\x18", length)
-
-
-@lru_cache(maxsize=1024)
-def _text_head(key: str, length: int) -> bytes:
-    return _head(key, b"\x0a" + varint(length), length)
-
-
-def _head(key: str, tag: bytes, length: int) -> bytes:
-    pair = text(b"\x0a", key) + b"\x12" + varint(len(tag) + length) + tag
-    return _SPAN_ATTRIBUTES + varint(len(pair) + length) + pair
+    kind: the value's tag. length: of the value, in bytes.
+    """
+    shape = (key, kind, length)
+    head = _HEADS.get(shape)
+    if head is None:
+        tag = varint(kind) + (varint(length) if kind == _TEXT else b"")
+        pair = text(b"\x0a", key) + b"\x12" + varint(len(tag) + length) + tag
+        head = _SPAN_ATTRIBUTES + varint(len(pair) + length) + pair
+        if len(_HEADS) >= _MAX_HEADS:
+            _HEADS.clear()
+        _HEADS[shape] = head
+    return head
 
 
 _LOCAL_CHILD: Final = b"\x85\x01" + _FLAGS(_HAS_IS_REMOTE)

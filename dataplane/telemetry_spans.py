@@ -210,7 +210,7 @@ class TracedRequest:
     def at_ns(self, now_s: float) -> int:
         """Wall-clock nanoseconds of a monotonic moment of this request."""
         flight = self.flight
-        return flight.started_ns + round((now_s - flight.started_s) * 1e9)
+        return flight.started_ns + int((now_s - flight.started_s) * 1e9 + 0.5)
 
     def put_conversation(self, attributes: Attributes) -> None:
         """Set what is the same on all spans of a request, if a mapped header said so."""

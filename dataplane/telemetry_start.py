@@ -36,7 +36,7 @@ from dataplane.telemetry_settings import (
 )
 from dataplane.telemetry_shared import SharedAttributes
 from dataplane.telemetry_spans import Common
-from dataplane.telemetry_tracer import RecordTracer
+from dataplane.telemetry_tracer import RandomHex, RecordTracer
 from dataplane.telemetry_traces import Traces
 from dataplane.telemetry_w3c import Propagation, W3CPropagation
 
@@ -77,9 +77,8 @@ def start(
     except BaseException:
         log.detach(mute=False)
         raise
-    tracer = RecordTracer(
-        sampler(export.sampler, export.sampler_ratio), queue.put, random.getrandbits
-    )
+    random_hex = RandomHex(random.randbytes)
+    tracer = RecordTracer(sampler(export.sampler, export.sampler_ratio), queue.put, random_hex.draw)
     common = Common(
         tracer=tracer,
         propagation=propagation,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from dataplane.telemetry_records import (
     RANDOM,
@@ -15,6 +15,12 @@ from dataplane.telemetry_records import (
 )
 from dataplane.telemetry_sampling import Sampler
 from dataplane.telemetry_w3c import Inbound
+
+_DRAWN_BYTES: Final = 512
+_NO_TRACE: Final = "0" * 32
+_NO_SPAN: Final = "0" * 16
+_FIRST_TRACE: Final = "1".zfill(32)
+_FIRST_SPAN: Final = "1".zfill(16)
 
 
 class Followed(Protocol):
@@ -54,6 +60,28 @@ class Follower(Protocol):
         ...
 
 
+class RandomHex:
+    """Random hex digits, drawn many at a time: that takes a tenth of what it does one by one."""
+
+    __slots__ = ("_at", "_digits", "_random_bytes")
+
+    def __init__(self, random_bytes: Callable[[int], bytes]) -> None:
+        """Draw from `random_bytes`, which gives so many bytes."""
+        self._random_bytes = random_bytes
+        self._digits = ""
+        self._at = 0
+
+    def draw(self, count: int) -> str:
+        """Give `count` digits, at most twice _DRAWN_BYTES; none is given twice."""
+        start = self._at
+        end = start + count
+        if end > len(self._digits):
+            self._digits = self._random_bytes(_DRAWN_BYTES).hex()
+            start, end = 0, count
+        self._at = end
+        return self._digits[start:end]
+
+
 class RecordTracer:
     """The tracer of our own: from ids to the queue of ended spans."""
 
@@ -61,18 +89,20 @@ class RecordTracer:
         self,
         sampler: Sampler,
         put: Callable[[Recorded[SpanRecord]], None],
-        random_bits: Callable[[int], int],
+        random_hex: Callable[[int], str],
     ) -> None:
-        """Hand ended spans to `put`. random_bits: gives an int of so many random bits."""
+        """Hand ended spans to `put`. random_hex: gives so many random hex digits."""
         self._sampler = sampler
-        self._random_bits = random_bits
+        self._random_hex = random_hex
         self.end = put
 
     def decide(self, inbound: Inbound) -> SpanContext:
         """Continue the caller's trace, or begin one; the sampler sets the flag."""
         parent = inbound.parent
         if parent is None:
-            trace_id = (self._random_bits(128) or 1).to_bytes(16, "big").hex()
+            trace_id = self._random_hex(32)
+            if trace_id == _NO_TRACE:
+                trace_id = _FIRST_TRACE
             flags = RANDOM | SAMPLED if self._sampler(None, trace_id) else RANDOM
             return SpanContext(trace_id, self.new_span_id(), flags, "", remote=False)
         trace_id = parent.trace_id
@@ -83,4 +113,5 @@ class RecordTracer:
 
     def new_span_id(self) -> str:
         """Give 16 random hex digits, not all zero."""
-        return (self._random_bits(64) or 1).to_bytes(8, "big").hex()
+        span_id = self._random_hex(16)
+        return span_id if span_id != _NO_SPAN else _FIRST_SPAN

@@ -73,10 +73,9 @@ class Traces:
             if caller.parent is not None:
                 links = (caller.parent,)
             caller = NO_INBOUND
-        key = (
-            *(method, route, path[:MAX_PATH_CHARS], scheme),
-            *(server_address, server_port, user_agent[:MAX_USER_AGENT_CHARS]),
-        )
+        if len(path) > MAX_PATH_CHARS or len(user_agent) > MAX_USER_AGENT_CHARS:
+            path, user_agent = path[:MAX_PATH_CHARS], user_agent[:MAX_USER_AGENT_CHARS]
+        key = (method, route, path, scheme, server_address, server_port, user_agent)
         given = self._mapped(headers) if self._given else _NO_HEADERS
         traced = TracedRequest(self._common, flight, key, caller, links=links, given=given)
         return RequestSpan(flight, traced)

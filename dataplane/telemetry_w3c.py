@@ -23,6 +23,8 @@ _MAX_TRACEPARENT_CHARS: Final = 512
 _NO_TRACE: Final = "0" * 32
 _NO_SPAN: Final = "0" * 16
 
+_TWO_HEX_DIGITS: Final = tuple([f"{flags:02x}" for flags in range(256)])
+
 _STATE_MEMBER = re.compile(
     r"([a-z][_0-9a-z\-*/]{0,255}|[a-z0-9][_0-9a-z\-*/]{0,240}@[a-z][_0-9a-z\-*/]{0,13})"
     r"=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]"
@@ -91,7 +93,8 @@ class W3CPropagation:
         """Write the headers."""
         headers = {}
         if self._trace:
-            headers["traceparent"] = f"00-{context.trace_id}-{context.span_id}-{context.flags:02x}"
+            flags = _TWO_HEX_DIGITS[context.flags]
+            headers["traceparent"] = f"00-{context.trace_id}-{context.span_id}-{flags}"
             if context.state:
                 headers["tracestate"] = context.state
         if isinstance(baggage, str) and (text := baggage_onward(baggage)):

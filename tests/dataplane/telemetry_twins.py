@@ -126,7 +126,7 @@ def own(described: Described) -> Sequence[SpanRecord]:
         if described.parent is not None
         else [described.trace_id, described.span_id, described.child_id]
     )
-    tracer = RecordTracer(sampler("always_on", 1.0), lambda _: None, lambda _: int(next(ids), 16))
+    tracer = RecordTracer(sampler("always_on", 1.0), lambda _: None, lambda _: next(ids))
     context = tracer.decide(Inbound(described.parent))
     record = SpanRecord(
         described.name,

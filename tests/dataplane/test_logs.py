@@ -25,6 +25,7 @@ from dataplane.logs import (
     log_request,
     unconfigure,
 )
+from dataplane.telemetry import RequestSpan
 from tests.dataplane.telemetry_cases import ManualClock
 
 
@@ -33,21 +34,20 @@ class Terminal(io.StringIO):
         return True
 
 
-class FakeSpan:
+def ended(trace_id: str = "", model: str = "gpt-4o", *, sampled: bool = True) -> RequestSpan:
     """A request that went to `a`, then `b`, and took 1.5 s."""
-
-    def __init__(self, trace_id: str = "", model: str = "gpt-4o", *, sampled: bool = True) -> None:
-        time = ManualClock()
-        self.flight = FlightRecord(time.clock)
-        self.flight.matched("chat", model, 7, stream=True)
-        self.flight.skipped("a", SkipReason.CIRCUIT_OPEN)
-        leg = self.flight.attempt("b", "llama")
-        time.advance(1.5)
-        leg.end(Decision.SERVED)
-        self.flight.end(RequestOutcome.SERVED, 200)
-        self.trace_id = trace_id
-        self.span_id = "00f067aa0ba902b7" if trace_id else ""
-        self.recording = sampled
+    time = ManualClock()
+    span = RequestSpan(FlightRecord(time.clock))
+    span.matched("chat", model, 7, stream=True)
+    span.skipped("a", SkipReason.CIRCUIT_OPEN)
+    leg = span.flight.attempt("b", "llama")
+    time.advance(1.5)
+    leg.end(Decision.SERVED)
+    span.end(RequestOutcome.SERVED, 200)
+    span.trace_id = trace_id
+    span.span_id = "00f067aa0ba902b7" if trace_id else ""
+    span.recording = sampled
+    return span
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def record(**fields: Any) -> logging.LogRecord:
 
 
 def test_request_is_one_json_object_on_one_line(stream: io.StringIO) -> None:
-    log_request(FakeSpan("4bf92f3577b34da6a3ce929d0e0e4736"), "req-1")
+    log_request(ended("4bf92f3577b34da6a3ce929d0e0e4736"), "req-1")
 
     [line] = stream.getvalue().splitlines()
     fields = codec.decode_object(line.encode())
@@ -127,7 +127,7 @@ class Filter(logging.Filter):
 @pytest.mark.parametrize("model", ["gpt-4o", "caf\udce9", 'a"b\n'])
 def test_line_is_the_same_whether_others_listen_or_not(tmp_path: Path, model: str) -> None:
     """Straight to the file if the log is ours alone, else through logging: but for the time."""
-    span = FakeSpan("4bf92f3577b34da6a3ce929d0e0e4736", model)
+    span = ended("4bf92f3577b34da6a3ce929d0e0e4736", model)
     other = logging.NullHandler()
     with written(tmp_path / "log", worker=3) as lines:
         log_request(span, "req-1")
@@ -145,7 +145,7 @@ def test_filters_are_asked(tmp_path: Path) -> None:
     given = Filter()
     with written(tmp_path / "log") as lines:
         logging.getLogger("switchgear.request").addFilter(given)
-        log_request(FakeSpan())
+        log_request(ended())
         logging.getLogger("switchgear.request").removeFilter(given)
 
         assert [True] == [line["seen"] for line in lines()]
@@ -169,8 +169,8 @@ def test_reader_that_is_too_slow_is_told_what_it_missed(log_format: LogFormat) -
 
 
 def test_ids_are_there_without_sampling_and_absent_without_a_trace(stream: io.StringIO) -> None:
-    log_request(FakeSpan("4bf92f3577b34da6a3ce929d0e0e4736", sampled=False))
-    log_request(FakeSpan())
+    log_request(ended("4bf92f3577b34da6a3ce929d0e0e4736", sampled=False))
+    log_request(ended())
 
     unsampled, untraced = map(codec.decode_object, stream.getvalue().encode().splitlines())
     assert "00" == unsampled["trace_flags"]
@@ -178,9 +178,8 @@ def test_ids_are_there_without_sampling_and_absent_without_a_trace(stream: io.St
 
 
 def test_failed_request_names_its_error(stream: io.StringIO) -> None:
-    span = FakeSpan()
-    span.flight = FlightRecord(ManualClock().clock)
-    span.flight.end(RequestOutcome.FAILED, 503)
+    span = RequestSpan(FlightRecord(ManualClock().clock))
+    span.end(RequestOutcome.FAILED, 503)
     log_request(span)
 
     fields = codec.decode_object(stream.getvalue().encode())
@@ -190,7 +189,7 @@ def test_failed_request_names_its_error(stream: io.StringIO) -> None:
 def test_line_can_be_switched_off() -> None:
     out = io.StringIO()
     handler = configure(LogFormat.JSON, out, logging.WARNING)
-    log_request(FakeSpan())
+    log_request(ended())
     unconfigure(handler)
 
     assert "" == out.getvalue()

@@ -48,7 +48,9 @@ def test_decisions_and_flags_are_those_of_the_sdk(
     @settings(max_examples=60, deadline=None)
     @given(st.none() | contexts, st.integers(1, 2**128 - 1), st.integers(1, 2**64 - 1))
     def equal(parent: SpanContext | None, trace_id: int, span_id: int) -> None:
-        own = RecordTracer(ours, [].append, lambda bits: trace_id if bits == 128 else span_id)
+        own = RecordTracer(
+            ours, [].append, lambda digits: f"{trace_id if digits == 32 else span_id:0{digits}x}"
+        )
         provider.id_generator.generate_trace_id = lambda: trace_id  # type: ignore[method-assign]
         context = Context()
         if parent is not None:
@@ -69,7 +71,7 @@ def test_decisions_and_flags_are_those_of_the_sdk(
 
 
 def test_id_of_zero_is_never_given() -> None:
-    tracer = RecordTracer(sampler("always_on", 1.0), [].append, lambda _: 0)
+    tracer = RecordTracer(sampler("always_on", 1.0), [].append, lambda digits: "0" * digits)
 
     decided = tracer.decide(Inbound(None))
 
