@@ -113,7 +113,7 @@ class LineWriter:
         if self._batch:
             batch, self._batch = self._batch, []
             self._written_s = self._clock()
-            self._write(b"".join(map(self._made, batch)), len(batch))
+            self._write(b"".join([self._made(make) for make in batch]), len(batch))
 
     def _made(self, make: Callable[[], bytes]) -> bytes:
         """Make a line of a batch; one that cannot be made is no reason to lose the others."""

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from dataplane import telemetry_names as names
 from dataplane.flight import Clock
+from dataplane.random_hex import RandomHex
 from dataplane.telemetry import NoTelemetry, Telemetry
 from dataplane.telemetry_attributes import clean_text
 from dataplane.telemetry_export import ExportLog, ExportQueue
@@ -36,7 +37,7 @@ from dataplane.telemetry_settings import (
 )
 from dataplane.telemetry_shared import SharedAttributes
 from dataplane.telemetry_spans import Common
-from dataplane.telemetry_tracer import RandomHex, RecordTracer
+from dataplane.telemetry_tracer import RecordTracer
 from dataplane.telemetry_traces import Traces
 from dataplane.telemetry_w3c import Propagation, W3CPropagation
 

@@ -16,7 +16,6 @@ from dataplane.telemetry_records import (
 from dataplane.telemetry_sampling import Sampler
 from dataplane.telemetry_w3c import Inbound
 
-_DRAWN_BYTES: Final = 512
 _NO_TRACE: Final = "0" * 32
 _NO_SPAN: Final = "0" * 16
 _FIRST_TRACE: Final = "1".zfill(32)
@@ -58,28 +57,6 @@ class Follower(Protocol):
     def end(self, followed: Followed, record: SpanRecord) -> None:
         """End a span as ours has ended."""
         ...
-
-
-class RandomHex:
-    """Random hex digits, drawn many at a time: that takes a tenth of what it does one by one."""
-
-    __slots__ = ("_at", "_digits", "_random_bytes")
-
-    def __init__(self, random_bytes: Callable[[int], bytes]) -> None:
-        """Draw from `random_bytes`, which gives so many bytes."""
-        self._random_bytes = random_bytes
-        self._digits = ""
-        self._at = 0
-
-    def draw(self, count: int) -> str:
-        """Give `count` digits, at most twice _DRAWN_BYTES; none is given twice."""
-        start = self._at
-        end = start + count
-        if end > len(self._digits):
-            self._digits = self._random_bytes(_DRAWN_BYTES).hex()
-            start, end = 0, count
-        self._at = end
-        return self._digits[start:end]
 
 
 class RecordTracer:
