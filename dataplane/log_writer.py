@@ -12,7 +12,6 @@ together, if there is a loop that brings the last of them out: at most BATCH_S l
 
 from __future__ import annotations
 
-import logging
 import os
 import select
 import stat
@@ -65,7 +64,11 @@ class LineWriter:
         return len(self._batch) > 0
 
     def batch(self, later: Later, clock: Callable[[], float]) -> None:
-        """Let lines wait for others from now on; see `LineHandler.batch`."""
+        """Let lines wait for others from now on; see the module.
+
+        later: calls a function after some seconds, in the thread that calls `write`.
+        clock: monotonic seconds.
+        """
         self._later, self._clock = later, clock
 
     def write(self, make: Callable[[], bytes]) -> None:
@@ -157,42 +160,3 @@ class LineWriter:
 
     def _is_ready(self) -> bool:
         return self._poll is None or bool(self._poll.poll(0))
-
-
-class LineHandler(logging.Handler):
-    """Writes each record as a line; see the module."""
-
-    def __init__(self, descriptor: int, lost_line: Callable[[int], str]) -> None:
-        """Write to `descriptor`, which stays the caller's; `lost_line` words a count of lines."""
-        super().__init__()
-        lock = threading.RLock()
-        self.lock = lock
-        self.writer = LineWriter(descriptor, lost_line, lock)
-
-    @property
-    def lost(self) -> int:
-        """Lines dropped since the last one that told of them."""
-        return self.writer.lost
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Format a record and write it."""
-        try:
-            self.writer.write_now(self.format(record).encode("utf-8", "replace") + b"\n")
-        except Exception:  # noqa: BLE001 - as logging's own handlers do
-            self.handleError(record)
-
-    def batch(self, later: Later, clock: Callable[[], float]) -> None:
-        """Let lines that are made here go out together from now on.
-
-        later: calls a function after some seconds, in the thread that calls `write`.
-        clock: monotonic seconds.
-        """
-        self.writer.batch(later, clock)
-
-    def write(self, make: Callable[[], bytes]) -> None:
-        """Write the line that `make` makes, now or with the next batch; it is made as late."""
-        self.writer.write(make)
-
-    def flush(self) -> None:
-        """Write what waits, and what is left of a line, if there is room for it now."""
-        self.writer.flush()

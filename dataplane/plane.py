@@ -26,11 +26,11 @@ from dataplane.events import (
 )
 from dataplane.forward import Forwarder
 from dataplane.handlers import DataPort, Limits
-from dataplane.logs import log_request
 from dataplane.metrics import ProviderMetrics
 from dataplane.pool import ProviderPool
 from dataplane.provider import Feature
 from dataplane.recent import RecentRequests
+from dataplane.request_log import log_request
 from dataplane.request_metrics import RequestMetrics
 from dataplane.telemetry import Telemetry
 from dataplane.transport import HttpTransport

@@ -12,7 +12,8 @@ The files beside it, by what they do:
 - on the request path: `telemetry_traces`, `telemetry_spans`, `telemetry_attempts`,
   `telemetry_tracer`, `telemetry_sampling`, `telemetry_w3c` (contexts in headers),
   `telemetry_guard` (strangers' mistakes);
-- in the thread that exports: `telemetry_export` (queue), `telemetry_records` (spans),
+- in the thread that exports: `telemetry_export` (queue), `telemetry_log` (what it says),
+  `telemetry_records` (spans),
   `telemetry_shared` (what they have in common), `telemetry_limits`, `telemetry_protobuf` and
   `telemetry_json` (encoders), `telemetry_http` and `telemetry_post` (sender);
 - metrics over OTLP: `telemetry_metric_settings`, `telemetry_metrics`,

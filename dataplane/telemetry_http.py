@@ -22,8 +22,8 @@ from email.utils import parsedate_to_datetime
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
-from dataplane.telemetry_export import ExportLog
 from dataplane.telemetry_limits import SpanBounds, bounded
+from dataplane.telemetry_log import ExportLog
 from dataplane.telemetry_post import Certificates, NotHttpError, Posted, Poster
 from dataplane.telemetry_records import SpanRecord
 from dataplane.telemetry_settings import ExportPlan

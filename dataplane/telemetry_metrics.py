@@ -15,8 +15,9 @@ from typing import Any
 
 from dataplane import telemetry_names as names
 from dataplane.metric_points import Difference, Reading
-from dataplane.telemetry_export import ExportLog, ExportQueue
+from dataplane.telemetry_export import ExportQueue
 from dataplane.telemetry_http import HttpSender, World
+from dataplane.telemetry_log import ExportLog
 from dataplane.telemetry_metric_settings import MetricsPlan
 from dataplane.telemetry_metrics_protobuf import CONTENT_TYPE, MetricsEncoder
 from dataplane.telemetry_settings import SettingsError

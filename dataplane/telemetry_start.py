@@ -21,11 +21,12 @@ from dataplane.flight import Clock
 from dataplane.random_hex import RandomHex
 from dataplane.telemetry import NoTelemetry, Telemetry
 from dataplane.telemetry_attributes import clean_text
-from dataplane.telemetry_export import ExportLog, ExportQueue
+from dataplane.telemetry_export import ExportQueue
 from dataplane.telemetry_guard import Guard
 from dataplane.telemetry_http import Encoder, HttpExporter, World
 from dataplane.telemetry_json import JsonEncoder
 from dataplane.telemetry_limits import SpanBounds, bounds
+from dataplane.telemetry_log import ExportLog
 from dataplane.telemetry_protobuf import ProtobufEncoder
 from dataplane.telemetry_records import Exporter, SpanRecord
 from dataplane.telemetry_sampling import sampler

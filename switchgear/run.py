@@ -28,7 +28,7 @@ from dataplane import telemetry as telemetry_door
 from dataplane.credentials import Credentials
 from dataplane.garbage import freeze
 from dataplane.handlers import Limits
-from dataplane.log_writer import LineHandler
+from dataplane.log_handler import LineHandler
 from dataplane.sidecar import Ports, Sidecar
 from dataplane.transitions import credential_changed, log_transition
 from switchgear import __version__

@@ -48,7 +48,7 @@ from dataplane.fleet.messages import (
 from dataplane.flight import Decision
 from dataplane.garbage import freeze
 from dataplane.handlers import Limits
-from dataplane.log_writer import LineHandler
+from dataplane.log_handler import LineHandler
 from dataplane.plane import DataPlane, error_body
 from dataplane.provider import Feature
 from dataplane.recent import KEPT

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from dataplane import log_writer
-from dataplane.log_writer import BATCH_S, LineHandler
+from dataplane.log_handler import LineHandler
+from dataplane.log_writer import BATCH_S
 
 
 class Pipe:

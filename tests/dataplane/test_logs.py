@@ -22,9 +22,9 @@ from dataplane.logs import (
     LogFormat,
     TextFormatter,
     configure,
-    log_request,
     unconfigure,
 )
+from dataplane.request_log import log_request
 from dataplane.telemetry import RequestSpan
 from tests.dataplane.telemetry_cases import ManualClock
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import pytest
 
 from dataplane.telemetry import RequestOutcome, Telemetry
-from dataplane.telemetry_export import ExportLog, ExportQueue
+from dataplane.telemetry_export import ExportQueue
+from dataplane.telemetry_log import ExportLog
 from dataplane.telemetry_records import Kind, SpanContext, SpanRecord
 from dataplane.telemetry_settings import QueueLimits
 from tests.dataplane.telemetry_cases import Heard, ManualClock, begin, listening, telemetry

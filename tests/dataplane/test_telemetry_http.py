@@ -17,9 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.util.re import parse_env_headers
 
-from dataplane.telemetry_export import ExportLog
 from dataplane.telemetry_http import HttpExporter, World, parse_headers, retry_after_s
 from dataplane.telemetry_limits import SpanBounds
+from dataplane.telemetry_log import ExportLog
 from dataplane.telemetry_protobuf import ProtobufEncoder
 from dataplane.telemetry_records import Kind, SpanContext, SpanRecord
 from dataplane.telemetry_settings import ExporterKind, ExportPlan

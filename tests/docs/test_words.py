@@ -21,7 +21,8 @@ from controlplane.table.view import StateName
 from controlplane.verdict import ObjectKey
 from dataplane import codec, headers, rows, telemetry, telemetry_names
 from dataplane.flight import Decision, FlightRecord, RequestOutcome
-from dataplane.logs import JsonFormatter, log_request
+from dataplane.logs import JsonFormatter
+from dataplane.request_log import log_request
 from dataplane.telemetry import NO_TELEMETRY, SYSTEM_CLOCK, TelemetrySettings
 from switchgear.control_status import control_status
 from tests.docs.pages import ROOT, first_words, part, read
