@@ -8,6 +8,7 @@ made global: no one else in this process makes spans.
 
 from __future__ import annotations
 
+import os
 import random
 import sys
 import time
@@ -79,7 +80,7 @@ def start(
     except BaseException:
         log.detach(mute=False)
         raise
-    random_hex = RandomHex(random.randbytes)
+    random_hex = RandomHex(os.urandom)
     tracer = RecordTracer(sampler(export.sampler, export.sampler_ratio), queue.put, random_hex.draw)
     common = Common(
         tracer=tracer,
