@@ -22,7 +22,7 @@ from dataplane import telemetry_names as names
 from dataplane.errors import UpstreamFailed
 from dataplane.flight import Decision, FlightRecord
 from dataplane.plain import PlainChat
-from dataplane.provider import Operation, Request, ResponseFacts, Usage
+from dataplane.provider import Operation, Request, ResponseFacts
 
 Attribute: TypeAlias = str | bool | int | float | Sequence[str]
 Attributes: TypeAlias = dict[str, Attribute]
@@ -359,17 +359,21 @@ _plain_values: Final[Callable[[PlainChat], tuple[Any, ...]]] = attrgetter(*_PLAI
 """Reads all of them at once."""
 
 
+# What upstreams count is looked at as anything: whatever is declared, no span is lost for it.
+
+
 def _put_facts(attributes: Attributes, facts: ResponseFacts, *, compat: bool) -> None:
+    counted: Any = facts
     if facts.response_id:
         attributes[names.RESPONSE_ID] = clean_text(facts.response_id)
-    dimensions = as_int(facts.embedding_dimensions)
+    dimensions = as_int(counted.embedding_dimensions)
     if dimensions is not None:
         attributes[names.EMBEDDING_DIMENSIONS] = dimensions
     if facts.usage is not None:
         _put_usage(attributes, facts.usage, compat=compat)
 
 
-def _put_usage(attributes: Attributes, usage: Usage, *, compat: bool) -> None:
+def _put_usage(attributes: Attributes, usage: Any, *, compat: bool) -> None:
     _put_count(attributes, names.USAGE_INPUT, usage.input_tokens)
     _put_count(attributes, names.USAGE_OUTPUT, usage.output_tokens)
     _put_count(attributes, names.USAGE_CACHE_READ, usage.cache_read_tokens)
@@ -379,6 +383,7 @@ def _put_usage(attributes: Attributes, usage: Usage, *, compat: bool) -> None:
         attributes[names.USAGE_CACHE_CREATION] = attributes[names.USAGE_CACHE_WRITE]
 
 
-def _put_count(attributes: Attributes, name: str, count: int | None) -> None:
-    if count is not None and as_int(count) is not None:
+def _put_count(attributes: Attributes, name: str, value: Any) -> None:
+    count = as_int(value)
+    if count is not None:
         attributes[name] = count

@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dataplane import telemetry_names as names
-from dataplane.metric_points import Difference, Reading
+from dataplane.metric_difference import Difference
+from dataplane.metric_points import Reading
 from dataplane.telemetry_export import ExportQueue
 from dataplane.telemetry_http import HttpSender, World
 from dataplane.telemetry_log import ExportLog

@@ -15,8 +15,8 @@ from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMet
 from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
 from opentelemetry.sdk.resources import Resource
 
+from dataplane.metric_difference import Difference
 from dataplane.metric_points import (
-    Difference,
     Histogram,
     Instrument,
     Kind,
