@@ -1,4 +1,8 @@
-"""A handler of logging's that never waits for whoever reads its lines; see `log_writer`."""
+"""A handler of logging's that never waits for whoever reads its lines; see `log_writer`.
+
+Not to be compiled, as nothing that derives from a class of logging's: logging keeps weak
+references to handlers, which a compiled class that derives from one that is not leaves dangling.
+"""
 
 from __future__ import annotations
 

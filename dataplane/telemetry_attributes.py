@@ -202,8 +202,9 @@ def request_parameters(provider: Provider, request: Request) -> Attributes:
     plain = request.plain
     if plain is not None:
         # Its body would first have to be made.
+        unset = UNSET
         for number, value in enumerate(_plain_values(plain)):
-            if value is not UNSET:
+            if value is not unset:
                 _PLAIN_PUTS[number](attributes, value)
         return attributes
     body = request.body

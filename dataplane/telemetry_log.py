@@ -1,4 +1,7 @@
-"""What is said of exports that do not work, ours and OpenTelemetry's: a quiet voice."""
+"""What is said of exports that do not work, ours and OpenTelemetry's: a quiet voice.
+
+Not to be compiled; see `log_handler`.
+"""
 
 from __future__ import annotations
 
