@@ -9,12 +9,12 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from controlplane.table.view import Transition
 from dataplane.events import AttemptEnded, Event, Later
 from dataplane.flight import Decision
+from dataplane.provider_numbers import Numbers
 
 RATE_WINDOW_S: Final = 300.0
 """The window of the success rate."""
@@ -142,26 +142,6 @@ class _Numbers:
         self.rate = Rate()
         self.errors: dict[str, int] = {}
         self.history: deque[tuple[float, Transition]] = deque(maxlen=HISTORY)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Numbers:
-    """One provider's numbers, without its breakers' history, for another process to add up.
-
-    first_event, duration: counts by bucket of a Histogram. rate: buckets of a Rate.
-    """
-
-    attempts: int
-    served: int
-    failed: int
-    cancelled: int
-    input_tokens: int
-    output_tokens: int
-    cost: float
-    first_event: Sequence[int]
-    duration: Sequence[int]
-    rate: Sequence[Sequence[int]]
-    errors: Mapping[str, int]
 
 
 class ProviderMetrics:

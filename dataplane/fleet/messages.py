@@ -13,7 +13,7 @@ from controlplane.table.plain import decoder, encoder
 from controlplane.table.view import ProviderView
 from dataplane import codec
 from dataplane.logs import LogFormat
-from dataplane.metrics import Numbers
+from dataplane.provider_numbers import Numbers
 from dataplane.request_counts import Counts
 from dataplane.telemetry_settings import TelemetrySettings
 
