@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from dataplane.codec import matcher
+from dataplane.codec import is_text, matcher
 from dataplane.provider import ResponseFacts, Usage
 
 _Count = Annotated[int, Meta(ge=0)]
@@ -19,7 +19,7 @@ _Count = Annotated[int, Meta(ge=0)]
 
 class _Message(Struct, forbid_unknown_fields=True, gc=False):
     role: Literal["assistant"]
-    content: str
+    content: Raw
     refusal: None = None
     annotations: Raw = Raw()
     # A null of it is left out, which is a change.
@@ -72,8 +72,18 @@ class PlainAnswer(Struct, forbid_unknown_fields=True, kw_only=True, gc=False):
         )
 
 
-match_plain = matcher(PlainAnswer)
-"""Gives None for an answer that is not plain."""
+_match = matcher(PlainAnswer)
+
+
+def match_plain(body: bytes) -> PlainAnswer | None:
+    """Read an answer that is plain, else give None."""
+    plain = _match(body)
+    if plain is None:
+        return None
+    for choice in plain.choices:
+        if not is_text(choice.message.content):
+            return None
+    return plain
 
 
 def _told(usage: _Usage) -> Usage:

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dataplane.errors import RequestRejected
+from dataplane.plain import PlainBody
 from dataplane.wire.openai_rules import CONTRACT, IDENTITIES
-from dataplane.wire.plain_request import PlainBody
 
 _ENVELOPE = frozenset({"model", "stream", "stream_options"})
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
