@@ -88,11 +88,12 @@ def write_tools(
 
 def write_format(fields: Fields, model: Abilities) -> Format:
     """Write `response_format`. Raises RequestRejected where the model cannot be held to it."""
-    match fields.take("response_format"):
+    wanted = fields.take("response_format")
+    match wanted:
         case None | {"type": "text"}:
             return Format()
-        case {"type": "json_schema", "json_schema": {"schema": dict(schema)} as described}:
-            return _schema_format(schema, described, model, fields)
+        case {"type": "json_schema", "json_schema": {"schema": dict(schema)}}:
+            return _schema_format(schema, wanted["json_schema"], model, fields)
         case {"type": "json_object" | "json_schema"}:
             fields.warn("emulated:response_format")
             return Format(instruction=JSON_INSTRUCTION)
@@ -124,8 +125,8 @@ def _tool(
     tool: Any, path: str, model: Abilities, names: Mapping[str, str], fields: Fields
 ) -> Block:
     match tool:
-        case {"type": "function", "function": {"name": str(name)} as function}:
-            pass
+        case {"type": "function", "function": {"name": str(name)}}:
+            function = tool["function"]
         case _:
             raise RequestRejected(
                 "only tools of type function are supported by this provider",

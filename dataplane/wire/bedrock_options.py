@@ -216,8 +216,9 @@ def _write_sampling(
             fields.warn("dropped:top_k")
 
 
-def _temperature(fields: Fields, *, unset: bool) -> float | None:
-    temperature: float | None = fields.take("temperature")
+def _temperature(fields: Fields, *, unset: bool) -> Any:
+    # As the caller wrote it: 1 is not made 1.0.
+    temperature = fields.take("temperature")
     if temperature is None:
         return None
     if unset:

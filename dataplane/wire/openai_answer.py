@@ -26,7 +26,7 @@ from dataplane.wire.openai_reading import (
     warn,
     whole_calls,
 )
-from dataplane.wire.plain_answer import match_plain
+from dataplane.wire.plain_answer import facts_of, match_plain
 from dataplane.wire.relay import with_model
 from dataplane.wire.thinking_tags import ThinkTags
 from dataplane.wire.tool_ids import digest62
@@ -70,7 +70,7 @@ def _plain(response: HttpResponse, reading: Reading) -> Answer | None:
     body = with_model(response.body, plain.model, request.model)
     if body is None:
         return None
-    facts = plain.facts()
+    facts = facts_of(plain)
     note_headers(response.headers, reading, facts)
     note_model(plain.model, reading, facts)
     return Answer(body=body, facts=facts)
