@@ -170,8 +170,8 @@ def classify_event(error: Any, table: FailureTable) -> UpstreamFailed:
 def request_id(headers: Mapping[str, str]) -> str:
     """Return the upstream's name for the request, whichever header it uses; empty if none."""
     for name in _REQUEST_ID_HEADERS:
-        given = headers.get(name)
-        if given and (found := _safe_id(given)):
+        # Most answers have none of them.
+        if name in headers and (found := _safe_id(headers[name])):
             return found
     return ""
 
