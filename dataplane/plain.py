@@ -106,6 +106,11 @@ class PlainBody(Mapping[str, Any]):
         return self._made
 
 
+def whole_of(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Give a body as what is quickest to ask for many members."""
+    return body.whole if isinstance(body, PlainBody) else body
+
+
 class _Message(Struct, forbid_unknown_fields=True, gc=False):
     role: Literal["assistant"]
     content: Raw

@@ -25,6 +25,7 @@ from typing import Any, assert_never
 
 from dataplane.codec import encode
 from dataplane.errors import RequestRejected
+from dataplane.plain import whole_of
 from dataplane.provider import Operation, Request
 from dataplane.wire.ollama_messages import convert_messages, convert_tools, reject_unsupported
 from dataplane.wire.openai_rules import IDENTITIES
@@ -114,7 +115,7 @@ class _Fields:
     """The caller's fields; what nobody took by the end has been dropped."""
 
     def __init__(self, body: Mapping[str, Any]) -> None:
-        self._body = body
+        self._body = whole_of(body)
         self._taken = {"model", "stream", "stream_options", "encoding_format"}
         self.warnings: list[str] = []
 

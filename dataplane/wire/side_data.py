@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -78,8 +78,10 @@ def attach(said: dict[str, Any], side: SideData) -> None:
     Nothing is put if there is nothing but an origin. Beyond MAX_BYTES citations are left out, then
     the reasoning: half of it could not be sent back.
     """
-    for kept in (side, replace(side, citations=()), replace(side, citations=(), reasoning=())):
-        written = _written(kept)
+    written = _written(side)
+    for left_out in ((), ("citations",), ("reasoning", "layout")):
+        for member in left_out:
+            written.pop(member, None)
         if len(written) == 1:
             return
         if len(encode(written)) <= MAX_BYTES:

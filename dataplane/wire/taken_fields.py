@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dataplane.errors import RequestRejected
-from dataplane.plain import PlainBody
+from dataplane.plain import whole_of
 from dataplane.wire.openai_rules import CONTRACT, IDENTITIES
 
 _ENVELOPE = frozenset({"model", "stream", "stream_options"})
@@ -23,8 +23,7 @@ class Fields:
     """The fields of one request, and the warnings so far (`action:field`)."""
 
     def __init__(self, body: Mapping[str, Any]) -> None:
-        # One dictionary is asked for many fields.
-        self._body = body.whole if isinstance(body, PlainBody) else body
+        self._body = whole_of(body)
         self._taken = set(_ENVELOPE)
         self._warnings: list[str] = []
 

@@ -26,7 +26,7 @@ class _Addresses:
         self, operation: Operation, model: str, secret: str | None, *, stream: bool, bridged: bool
     ) -> Envelope:
         self.asked += 1
-        if secret == "wrong":  # noqa: S105 - of a test
+        if secret == "wrong":
             raise RequestRejected("no way there")
         return f"http://up/{operation}/{model}?{stream}&{bridged}", {"authorization": secret or ""}
 
