@@ -111,7 +111,8 @@ def serialize(
         system.append(text_block(answer_format.instruction))
     body: dict[str, Any] = {"model": model, "max_tokens": thoughts.max_tokens}
     mark = cache_mark({"cache_control": fields.take("cache_control")}, "")
-    _limit_marks([*tools.tools, *system, *_blocks(conversation)], mark, fields)
+    blocks = list(_blocks(conversation))
+    _limit_marks([*tools.tools, *system, *blocks], mark, fields)
     if mark is not None:
         body["cache_control"] = mark
     if system:
@@ -125,7 +126,7 @@ def serialize(
     return Serialized(
         body=encode(body),
         warnings=fields.finish(),
-        betas=(FILES_BETA,) if _names_files(conversation) else (),
+        betas=(FILES_BETA,) if _names_files(blocks) else (),
         names={ours: theirs for theirs, ours in names.items()},
         emulated=tools.emulated,
         thinks=thoughts.on,
@@ -271,5 +272,5 @@ def _limit_marks(blocks: Sequence[Block], top: Mapping[str, Any] | None, fields:
         fields.warn("dropped:cache_control")
 
 
-def _names_files(conversation: Conversation) -> bool:
-    return any(block.get("source", {}).get("type") == "file" for block in _blocks(conversation))
+def _names_files(blocks: Sequence[Block]) -> bool:
+    return any("source" in block and block["source"].get("type") == "file" for block in blocks)
