@@ -11,8 +11,8 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-_decoder = msgspec.json.Decoder()
-_encoder = msgspec.json.Encoder()
+_decoder: Final = msgspec.json.Decoder()
+_encoder: Final = msgspec.json.Encoder()
 _QUOTE: Final = ord('"')
 
 

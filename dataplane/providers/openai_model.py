@@ -26,7 +26,7 @@ Envelope = tuple[str, Mapping[str, str]]
 """A URL and the headers that go there."""
 
 _MAX_ENVELOPES: Final = 256
-_CHAT = Operation.CHAT
+_CHAT: Final = Operation.CHAT
 
 
 class Addressing(Protocol):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from dataplane.errors import RequestRejected
 from dataplane.wire.anthropic_models import Abilities
@@ -15,10 +15,10 @@ from dataplane.wire.anthropic_parts import Block, cache_mark
 from dataplane.wire.schemas import EMPTY_PARAMETERS
 from dataplane.wire.taken_fields import Fields
 
-JSON_INSTRUCTION = "Answer with one valid JSON object and nothing else."
+JSON_INSTRUCTION: Final = "Answer with one valid JSON object and nothing else."
 """What stands in for `response_format` of type json_object, as the last words of the system."""
 
-_EMULATION = "Give the answer. Call this tool exactly once, with all of the answer."
+_EMULATION: Final = "Give the answer. Call this tool exactly once, with all of the answer."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
 from dataplane.codec import encode
 from dataplane.errors import RequestRejected
@@ -31,14 +31,14 @@ from dataplane.wire.ollama_messages import convert_messages, convert_tools, reje
 from dataplane.wire.openai_rules import IDENTITIES
 from dataplane.wire.schemas import with_refs_inlined
 
-PATHS: Mapping[Operation, str] = {
+PATHS: Final[Mapping[Operation, str]] = {
     Operation.CHAT: "/api/chat",
     Operation.COMPLETION: "/api/generate",
     Operation.EMBEDDINGS: "/api/embed",
 }
 
 # The caller's field -> Ollama's option. Of two names for one option the later wins.
-_OPTIONS: Mapping[str, str] = {
+_OPTIONS: Final[Mapping[str, str]] = {
     "max_tokens": "num_predict",
     "max_completion_tokens": "num_predict",
     "temperature": "temperature",
@@ -54,7 +54,7 @@ _OPTIONS: Mapping[str, str] = {
     "seed": "seed",
     "stop": "stop",
 }
-_THINK: Mapping[str, bool | str] = {
+_THINK: Final[Mapping[str, bool | str]] = {
     "none": False,
     "minimal": "low",
     "low": "low",
@@ -63,8 +63,8 @@ _THINK: Mapping[str, bool | str] = {
     "xhigh": "max",
     "max": "max",
 }
-_ROUNDED_EFFORTS = frozenset({"minimal", "xhigh"})
-_SAFE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_ROUNDED_EFFORTS: Final = frozenset({"minimal", "xhigh"})
+_SAFE_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ is changed only where an upstream is known to differ from the one shape; unknown
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from dataplane.codec import DecodeError, decode_object, encode
 from dataplane.provider import Answer, HttpResponse, ModelInfo, Operation, ResponseFacts
@@ -32,8 +32,8 @@ from dataplane.wire.thinking_tags import ThinkTags
 from dataplane.wire.tool_ids import digest62
 from dataplane.wire.vendor_keys import Verdicts, take_out
 
-_OBJECTS = {Operation.CHAT: "chat.completion", Operation.COMPLETION: "text_completion"}
-_ID_PREFIXES = {Operation.CHAT: "chatcmpl", Operation.COMPLETION: "cmpl"}
+_OBJECTS: Final = {Operation.CHAT: "chat.completion", Operation.COMPLETION: "text_completion"}
+_ID_PREFIXES: Final = {Operation.CHAT: "chatcmpl", Operation.COMPLETION: "cmpl"}
 
 
 def read_answer(response: HttpResponse, reading: Reading) -> Answer:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from dataplane.codec import is_text, matcher
 from dataplane.plain import PlainAnswer, PlainUsage
 from dataplane.provider import ResponseFacts, Usage
 
-_match = matcher(PlainAnswer)
+_match: Final = matcher(PlainAnswer)
 
 
 def match_plain(body: bytes) -> PlainAnswer | None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec import UNSET, Raw
 
 from dataplane.codec import is_text, matcher
 from dataplane.plain import PlainBody, PlainChat
 from dataplane.provider import Feature, Operation, Request
 
-_match = matcher(PlainChat)
-_FEATURES = frozenset({Feature.CHAT})
-_EMPTY = Raw(b'""')
+_match: Final = matcher(PlainChat)
+_FEATURES: Final = frozenset({Feature.CHAT})
+_EMPTY: Final = Raw(b'""')
 
 
 def read_plain(body: bytes) -> Request | None:

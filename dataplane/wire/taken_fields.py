@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from dataplane.errors import RequestRejected
 from dataplane.plain import whole_of
 from dataplane.wire.openai_rules import CONTRACT, IDENTITIES
 
-_ENVELOPE = frozenset({"model", "stream", "stream_options"})
-_SAFE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_ENVELOPE: Final = frozenset({"model", "stream", "stream_options"})
+_SAFE_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 class Fields:

@@ -243,7 +243,17 @@ def test_a_model_named_twice_goes_on_under_one_name() -> None:
     assert b'{"model":"chosen","messages":[{"role":"user","content":"a"}]}' == body
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"model":"\xff"}', b"[" * 100_000])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b"{",
+        b'{"model":"\xff"}',
+        b"[" * 100_000,
+        b'{"model":"m","messages":[{"role":"user","content":' + b"[" * 100_000,
+    ],
+)
 def test_bytes_that_are_no_chat_are_not_plain(body: bytes) -> None:
     assert read_plain(body) is None
 
