@@ -7,12 +7,13 @@ refuses is one exception, so that bad input has one path. Encoding is compact an
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
-_decoder = msgspec.json.Decoder()
-_encoder = msgspec.json.Encoder()
+_decoder: Final = msgspec.json.Decoder()
+_encoder: Final = msgspec.json.Encoder()
+_QUOTE: Final = ord('"')
 
 
 T = TypeVar("T")
@@ -43,16 +44,28 @@ def decode_object(data: bytes) -> dict[str, Any]:
 
 
 def matcher(kind: type[T]) -> Callable[[bytes], T | None]:
-    """Make a function that decodes JSON of one type, and gives None for JSON of any other."""
+    """Make a function that decodes JSON of one type, and gives None for JSON of any other.
+
+    What the type leaves raw is valid JSON too. msgspec checks its syntax, escapes and surrogates
+    included, and leaves out only whether it is UTF-8.
+    """
     decoder = msgspec.json.Decoder(kind)
 
     def match(data: bytes) -> T | None:
         try:
-            return decoder.decode(data)
+            value = decoder.decode(data)
+            if not data.isascii():
+                data.decode()
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return None
+        return value
 
     return match
+
+
+def is_text(literal: msgspec.Raw) -> bool:
+    """Tell whether JSON that was left raw is a string."""
+    return memoryview(literal)[0] == _QUOTE
 
 
 def encode(value: Any) -> bytes:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from dataplane.provider import Feature, Provider
 
-_PARAMS: Mapping[Feature, tuple[str | None, str]] = {
+_PARAMS: Final[Mapping[Feature, tuple[str | None, str]]] = {
     Feature.CHAT: ("model", "chat"),
     Feature.COMPLETIONS: ("model", "text completion"),
     Feature.EMBEDDINGS: ("model", "embedding"),

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Final
 
 from controlplane.table.schema import Provider
 from dataplane.errors import UpstreamFailed
@@ -36,13 +37,13 @@ from dataplane.wire.failure_tables import ANTHROPIC
 from dataplane.wire.failures import classify
 from dataplane.wire.side_data import Origin
 
-DEFAULT_VERSION = "2023-06-01"
+DEFAULT_VERSION: Final = "2023-06-01"
 """The API version that is spoken unless the manifest says otherwise."""
 
-_NO_SAMPLING_SINCE = "2026-10-21"
-_FORCED = frozenset({Feature.TOOL_CHOICE_REQUIRED, Feature.TOOL_CHOICE_NAMED})
+_NO_SAMPLING_SINCE: Final = "2026-10-21"
+_FORCED: Final = frozenset({Feature.TOOL_CHOICE_REQUIRED, Feature.TOOL_CHOICE_NAMED})
 # All that the wire can say. Which of it a model can do is the table's, or the manifest's word.
-FEATURES = _FORCED | {
+FEATURES: Final = _FORCED | {
     Feature.CHAT,
     Feature.TOOLS,
     Feature.JSON_OBJECT,
@@ -52,7 +53,7 @@ FEATURES = _FORCED | {
     Feature.FILE,
     Feature.REASONING,
 }
-_READING = "reading"
+_READING: Final = "reading"
 
 
 class AnthropicAdapter:

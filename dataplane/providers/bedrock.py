@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import assert_never
+from typing import Final, assert_never
 from urllib.parse import quote, urlsplit
 
 from controlplane.table.schema import Provider
@@ -43,15 +43,15 @@ from dataplane.wire.bedrock_stream import BedrockDecoder
 from dataplane.wire.failure_tables import BEDROCK
 from dataplane.wire.failures import classify
 
-_READING = "reading"
-_RUNTIME = "bedrock-runtime"
-_CONTROL = "bedrock"
+_READING: Final = "reading"
+_RUNTIME: Final = "bedrock-runtime"
+_CONTROL: Final = "bedrock"
 # A runtime host of AWS' own, which has a twin for the control plane; FIPS and China included.
-_AWS_HOST = re.compile(
+_AWS_HOST: Final = re.compile(
     r"bedrock-runtime(?P<fips>-fips)?\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(?:\.cn)?"
 )
-_FORCED = frozenset({Feature.TOOL_CHOICE_REQUIRED, Feature.TOOL_CHOICE_NAMED})
-_CHAT_FEATURES = _FORCED | {
+_FORCED: Final = frozenset({Feature.TOOL_CHOICE_REQUIRED, Feature.TOOL_CHOICE_NAMED})
+_CHAT_FEATURES: Final = _FORCED | {
     Feature.CHAT,
     Feature.TOOLS,
     Feature.JSON_OBJECT,
@@ -61,7 +61,7 @@ _CHAT_FEATURES = _FORCED | {
     Feature.FILE,
     Feature.REASONING,
 }
-FEATURES = _CHAT_FEATURES | {Feature.EMBEDDINGS, Feature.DIMENSIONS}
+FEATURES: Final = _CHAT_FEATURES | {Feature.EMBEDDINGS, Feature.DIMENSIONS}
 """All that the wire can say. Which of it a model can do is the table's, or the manifest's word."""
 
 

@@ -11,7 +11,7 @@ Source: Ollama's docs/api.md and server 0.33.0, read 2026-11-22.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from controlplane.table.schema import Provider
 from dataplane.codec import DecodeError, decode_object
@@ -32,7 +32,7 @@ from dataplane.wire.ollama_request import PATHS, serialize
 from dataplane.wire.ollama_stream import OllamaDecoder
 
 # All that the wire can say. Which of it a model can do is the manifest's to refine.
-FEATURES = frozenset(
+FEATURES: Final = frozenset(
     {
         Feature.CHAT,
         Feature.COMPLETIONS,
@@ -46,7 +46,7 @@ FEATURES = frozenset(
         Feature.REASONING,
     }
 )
-_NUM_CTX = "num_ctx"
+_NUM_CTX: Final = "num_ctx"
 
 
 class OllamaAdapter:

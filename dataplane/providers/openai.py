@@ -29,6 +29,7 @@ from dataplane.provider import (
     Request,
     StreamDecoder,
 )
+from dataplane.providers.openai_model import READING, Envelope, UpstreamModel
 from dataplane.wire.embeddings import split_request
 from dataplane.wire.failures import OPENAI, classify
 from dataplane.wire.openai_answer import read_answer, read_models
@@ -43,9 +44,7 @@ from dataplane.wire.openai_families import (
     takes_cache_marks,
     thinks_at_once,
 )
-from dataplane.wire.openai_plain import PlainWriter
-from dataplane.wire.openai_reading import AnswerRules, Reading
-from dataplane.wire.openai_request import Serialized, refuses_functions, serialize
+from dataplane.wire.openai_reading import AnswerRules
 from dataplane.wire.openai_rules import (
     COMPLETION_FIELDS,
     EFFORTS,
@@ -60,7 +59,6 @@ from dataplane.wire.openai_stream import OpenAIStreamDecoder
 from dataplane.wire.responses_answer import Bridged
 from dataplane.wire.responses_answer import read_answer as read_response
 from dataplane.wire.responses_replay import Place
-from dataplane.wire.responses_request import serialize as serialize_bridged
 from dataplane.wire.responses_stream import ResponsesStreamDecoder
 from dataplane.wire.segments import is_safe_segment, path_segment
 from dataplane.wire.side_data import Origin
@@ -120,9 +118,6 @@ _NOT_REASONING = frozenset(
 )
 _QUIET = frozenset({"logprobs", "temperature", "top_logprobs", "top_p"})
 _EMBEDDING_FEATURES = frozenset({Feature.EMBEDDINGS, Feature.TOKEN_INPUT, Feature.DIMENSIONS})
-_READING = "reading"
-_MAX_ENVELOPES = 256
-_Kind = tuple[Operation, str, bool, bool, str | None]
 _NOT_REASONING_FEATURES = frozenset({Feature.MULTIPLE_CHOICES, Feature.AUDIO_OUTPUT})
 
 RULES = Rules(
@@ -184,9 +179,7 @@ class OpenAIAdapter:
 
     def __init__(self, provider: Provider) -> None:
         self._provider = provider
-        self._rules: dict[str, Rules] = {}
-        self._envelopes: dict[_Kind, tuple[str, Mapping[str, str]]] = {}
-        self._writers: dict[str, PlainWriter] = {}
+        self._known: dict[str, UpstreamModel] = {}
         self._features: dict[str, frozenset[Feature]] = {}
         self._headers: Mapping[str, str] = {
             "accept": "application/json",
@@ -210,45 +203,37 @@ class OpenAIAdapter:
 
     def prepare(self, request: Request, model: str, secret: str | None) -> Prepared:
         """Build the request. Raises RequestRejected for what this upstream cannot be told."""
-        rules = self._rules_for(model)
-        place = self._place(model) if _bridges(request, rules) else None
-        if place is None:
-            serialized = self._plainly(request, model, rules) or serialize(request, model, rules)
-        else:
-            serialized = serialize_bridged(request, model, rules, place)
-        url, headers = self._envelope(request, model, secret, bridged=place is not None)
-        reading = Reading(
-            request=request,
-            upstream_model=model,
-            rules=self.ANSWERS,
-            names=serialized.names,
-            tags=self._tags(model),
-            provider_type=self._provider.type,
-        )
-        how = reading if place is None else Bridged(reading=reading, place=place)
-        return Prepared(
-            http=HttpRequest(method="POST", url=url, headers=headers, body=serialized.body),
-            warnings=serialized.warnings,
-            context={_READING: how},
-        )
+        return self._model(model).prepare(request, secret)
+
+    def address(
+        self, operation: Operation, model: str, secret: str | None, *, stream: bool, bridged: bool
+    ) -> Envelope:
+        """Give URL and headers of all requests of a kind; see Addressing."""
+        headers = {**self._headers, "content-type": "application/json", **self._auth(secret)}
+        if stream:
+            headers["accept"] = "text/event-stream"
+        try:
+            return self._responses_url() if bridged else self._url(operation, model), headers
+        except ValueError as error:
+            raise RequestRejected(str(error), param="model", code="invalid_value") from error
 
     def split(self, request: Request, model: str) -> Sequence[Request]:
         """Cut a request for embeddings into those that the upstream takes, in order."""
-        how = self._rules_for(model).embeddings
+        how = self._model(model).rules.embeddings
         if how.max_items is None and how.max_bytes is None:
             return (request,)
         return split_request(request, max_items=how.max_items, max_bytes=how.max_bytes)
 
     def answer(self, request: Request, prepared: Prepared, response: HttpResponse) -> Answer:
         """Read a 2xx unary answer. Raises UpstreamFailed."""
-        reading = prepared.context[_READING]
+        reading = prepared.context[READING]
         if isinstance(reading, Bridged):
             return read_response(response, reading)
         return read_answer(response, reading)
 
     def decoder(self, request: Request, prepared: Prepared) -> StreamDecoder:
         """Make the decoder for one 2xx stream."""
-        reading = prepared.context[_READING]
+        reading = prepared.context[READING]
         if isinstance(reading, Bridged):
             return ResponsesStreamDecoder(reading)
         return OpenAIStreamDecoder(reading, prepared.answer_headers)
@@ -281,50 +266,21 @@ class OpenAIAdapter:
         host = urlsplit(self._provider.base_url).hostname or ""
         return host == "openai.com" or host.endswith(".openai.com")
 
-    def _rules_for(self, model: str) -> Rules:
-        known = self._rules.get(model)
+    def _model(self, model: str) -> UpstreamModel:
+        known = self._known.get(model)
         if known is None:
-            known = widened(self._rules_of(model), self._provider.models.get(model))
-            self._rules[model] = known
+            known = self._known[model] = UpstreamModel(
+                model,
+                widened(self._rules_of(model), self._provider.models.get(model)),
+                answers=self.ANSWERS,
+                tags=self._tags(model),
+                place=Place(
+                    origin=Origin(type=self._provider.type, model=model),
+                    scope=self._provider.credential_key,
+                ),
+                addressing=self,
+            )
         return known
-
-    def _plainly(self, request: Request, model: str, rules: Rules) -> Serialized | None:
-        """Write a plain chat, if this model takes it as it is."""
-        if request.plain is None:
-            return None
-        writer = self._writers.get(model)
-        if writer is None:
-            writer = self._writers[model] = PlainWriter(rules)
-        body = writer.write(request.plain, model)
-        return None if body is None else Serialized(body=body)
-
-    def _envelope(
-        self, request: Request, model: str, secret: str | None, *, bridged: bool
-    ) -> tuple[str, Mapping[str, str]]:
-        """Give the URL and the headers, which are the same for all requests of a kind."""
-        kind = (request.operation, model, request.stream, bridged, secret)
-        made = self._envelopes.get(kind)
-        if made is not None:
-            return made
-        headers = {**self._headers, "content-type": "application/json", **self._auth(secret)}
-        if request.stream:
-            headers["accept"] = "text/event-stream"
-        try:
-            url = self._responses_url() if bridged else self._url(request.operation, model)
-        except ValueError as error:
-            raise RequestRejected(str(error), param="model", code="invalid_value") from error
-        if len(self._envelopes) >= _MAX_ENVELOPES:
-            # Tokens change by the hour, and what was made for old ones is of no use.
-            self._envelopes.clear()
-        self._envelopes[kind] = url, headers
-        return url, headers
-
-    def _place(self, model: str) -> Place:
-        """Say to whom reasoning belongs that comes from here."""
-        return Place(
-            origin=Origin(type=self._provider.type, model=model),
-            scope=self._provider.credential_key,
-        )
 
     def _tags(self, model: str) -> ThinkTags:
         declared = self._provider.models.get(model)
@@ -354,15 +310,6 @@ class OpenAIAdapter:
 
     def _get(self, url: str, secret: str | None) -> HttpRequest:
         return HttpRequest(method="GET", url=url, headers={**self._headers, **self._auth(secret)})
-
-
-def _bridges(request: Request, rules: Rules) -> bool:
-    """Tell whether a request goes to the Responses API."""
-    return (
-        rules.bridge_efforts is not None
-        and request.operation is Operation.CHAT
-        and refuses_functions(request, rules)
-    )
 
 
 def _nearest(available: Sequence[str]) -> dict[str, str]:

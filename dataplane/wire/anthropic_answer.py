@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from dataplane.codec import DecodeError, decode_object, encode
 from dataplane.errors import ErrorClass, UpstreamFailed
@@ -23,7 +23,7 @@ from dataplane.wire.failures import classify_event
 from dataplane.wire.side_data import Origin, SideData
 from dataplane.wire.tool_ids import digest62
 
-_FINISH_REASONS: Mapping[str, str] = {
+_FINISH_REASONS: Final[Mapping[str, str]] = {
     "end_turn": "stop",
     "stop_sequence": "stop",
     "max_tokens": "length",
@@ -34,9 +34,9 @@ _FINISH_REASONS: Mapping[str, str] = {
     "pause_turn": "length",
 }
 # What these say, the canonical words say too.
-_PLAIN = frozenset({"end_turn", "max_tokens", "tool_use"})
-_REFUSED = "The provider's safeguards ended this answer."
-_COUNTERS = (
+_PLAIN: Final = frozenset({"end_turn", "max_tokens", "tool_use"})
+_REFUSED: Final = "The provider's safeguards ended this answer."
+_COUNTERS: Final = (
     "input_tokens",
     "output_tokens",
     "cache_read_input_tokens",

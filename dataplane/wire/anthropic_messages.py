@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any
+from typing import Any, Final
 
 from dataplane.codec import DecodeError, decode
 from dataplane.errors import RequestRejected
@@ -26,11 +26,11 @@ from dataplane.wire.taken_fields import Fields
 from dataplane.wire.tool_ids import IdRule, digest62, fit_ids
 
 # Anything longer than this is not an id that the API gave.
-_IDS = IdRule(pattern=re.compile(r"[A-Za-z0-9_-]{1,128}"), length=32)
-_THOUGHTS = frozenset({"thinking", "redacted_thinking"})
-_FILLER = "."
-_NOTE = "Instruction from the operator of this conversation, not from the user:\n"
-_ROLES: Mapping[str, str] = {
+_IDS: Final = IdRule(pattern=re.compile(r"[A-Za-z0-9_-]{1,128}"), length=32)
+_THOUGHTS: Final = frozenset({"thinking", "redacted_thinking"})
+_FILLER: Final = "."
+_NOTE: Final = "Instruction from the operator of this conversation, not from the user:\n"
+_ROLES: Final[Mapping[str, str]] = {
     "system": "system",
     "developer": "system",
     "user": "user",

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
+from typing import Final
 
 from dataplane.wire.side_data import family
 
@@ -56,7 +57,7 @@ class Abilities:
     structured: bool = True
 
 
-_ANTIQUE = Abilities(
+_ANTIQUE: Final = Abilities(
     context_window=200_000,
     max_output_tokens=4_096,
     sampling_together=True,
@@ -64,22 +65,22 @@ _ANTIQUE = Abilities(
     thinking=Thinking.NONE,
     structured=False,
 )
-_CLAUDE_4 = replace(_ANTIQUE, max_output_tokens=64_000, thinking=Thinking.BUDGET)
-_CLAUDE_4_5 = replace(_CLAUDE_4, sampling_together=False, structured=True)
-_CLAUDE_4_6 = Abilities(
+_CLAUDE_4: Final = replace(_ANTIQUE, max_output_tokens=64_000, thinking=Thinking.BUDGET)
+_CLAUDE_4_5: Final = replace(_CLAUDE_4, sampling_together=False, structured=True)
+_CLAUDE_4_6: Final = Abilities(
     context_window=1_000_000,
     max_output_tokens=128_000,
     efforts=("low", "medium", "high", "max"),
 )
-_CLAUDE_4_7 = replace(
+_CLAUDE_4_7: Final = replace(
     _CLAUDE_4_6, sampling=False, efforts=("low", "medium", "high", "xhigh", "max")
 )
-_CLAUDE_5 = replace(_CLAUDE_4_7, system_anywhere=True)
-_ALWAYS = replace(_CLAUDE_5, always_thinks=True)
-_UNFORCED = replace(_ALWAYS, forced_tool=False)
+_CLAUDE_5: Final = replace(_CLAUDE_4_7, system_anywhere=True)
+_ALWAYS: Final = replace(_CLAUDE_5, always_thinks=True)
+_UNFORCED: Final = replace(_ALWAYS, forced_tool=False)
 
 # Keyed by the name of the line and the version.
-_KNOWN: Mapping[tuple[str, int, int], Abilities] = {
+_KNOWN: Final[Mapping[tuple[str, int, int], Abilities]] = {
     ("opus", 4, 0): replace(_CLAUDE_4, max_output_tokens=32_000),
     ("sonnet", 4, 0): _CLAUDE_4,
     ("opus", 4, 1): replace(_CLAUDE_4_5, max_output_tokens=32_000),
@@ -101,12 +102,14 @@ _KNOWN: Mapping[tuple[str, int, int], Abilities] = {
     # Which levels of effort it has is not known.
     ("haiku", 5, 5): replace(_CLAUDE_5, efforts=("low", "medium", "high")),
 }
-_MYTHOS_PREVIEW = replace(_ALWAYS, system_anywhere=False)
-_UNKNOWN = replace(_UNFORCED, efforts=("low", "medium", "high"), system_anywhere=False)
-_FOREIGN = replace(_ANTIQUE, context_window=None, max_output_tokens=None, thinking=Thinking.BUDGET)
+_MYTHOS_PREVIEW: Final = replace(_ALWAYS, system_anywhere=False)
+_UNKNOWN: Final = replace(_UNFORCED, efforts=("low", "medium", "high"), system_anywhere=False)
+_FOREIGN: Final = replace(
+    _ANTIQUE, context_window=None, max_output_tokens=None, thinking=Thinking.BUDGET
+)
 
 # `claude-sonnet-4-5`, and `claude-3-5-sonnet` as it was before; a date is no minor version.
-_NAME = re.compile(
+_NAME: Final = re.compile(
     r"claude-(?:(?P<line>[a-z]+)-)?(?P<major>\d{1,2})(?!\d)(?:[-.](?P<minor>\d{1,2})(?!\d))?"
     r"(?:-(?P<old_line>[a-z]+))?"
 )

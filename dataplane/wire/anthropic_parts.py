@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import binascii
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from dataplane.errors import RequestRejected
 from dataplane.wire.taken_fields import Fields
 
 Block: TypeAlias = dict[str, Any]
 
-FILES_BETA = "files-api-2025-04-14"
+FILES_BETA: Final = "files-api-2025-04-14"
 """What `anthropic-beta` must say before a request may name uploaded files."""
 
-_SNIFFED_CHARACTERS = 32
-_TTLS = frozenset({"5m", "1h"})
-_PDF = "application/pdf"
-_MAX_TITLE = 500
+_SNIFFED_CHARACTERS: Final = 32
+_TTLS: Final = frozenset({"5m", "1h"})
+_PDF: Final = "application/pdf"
+_MAX_TITLE: Final = 500
 
 
 def text_block(text: str) -> Block:

@@ -19,7 +19,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from dataplane.codec import encode
 from dataplane.errors import RequestRejected
@@ -33,19 +33,19 @@ from dataplane.wire.anthropic_tools import ToolUse, write_format, write_tools
 from dataplane.wire.taken_fields import Fields, is_identity
 from dataplane.wire.tool_ids import FUNCTION_NAME, fit_names
 
-DEFAULT_MAX_TOKENS = 8192
+DEFAULT_MAX_TOKENS: Final = 8192
 """What is sent where neither the caller, the manifest nor the model's name tells a limit."""
 
-_MAX_CACHE_MARKS = 4
-_SERVICE_TIERS: Mapping[str, str] = {
+_MAX_CACHE_MARKS: Final = 4
+_SERVICE_TIERS: Final[Mapping[str, str]] = {
     "auto": "auto",
     "default": "standard_only",
     "standard_only": "standard_only",
 }
-_SAMPLING = ("temperature", "top_p", "top_k")
-_MIN_THINKING_TOP_P = 0.95
+_SAMPLING: Final = ("temperature", "top_p", "top_k")
+_MIN_THINKING_TOP_P: Final = 0.95
 # Names, mail addresses and telephone numbers are refused.
-_OPAQUE = re.compile(r"(?!\+?[\d().-]{7,15}\Z)[A-Za-z0-9_.:|/+=-]{1,256}")
+_OPAQUE: Final = re.compile(r"(?!\+?[\d().-]{7,15}\Z)[A-Za-z0-9_.:|/+=-]{1,256}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +111,8 @@ def serialize(
         system.append(text_block(answer_format.instruction))
     body: dict[str, Any] = {"model": model, "max_tokens": thoughts.max_tokens}
     mark = cache_mark({"cache_control": fields.take("cache_control")}, "")
-    _limit_marks([*tools.tools, *system, *_blocks(conversation)], mark, fields)
+    blocks = list(_blocks(conversation))
+    _limit_marks([*tools.tools, *system, *blocks], mark, fields)
     if mark is not None:
         body["cache_control"] = mark
     if system:
@@ -125,7 +126,7 @@ def serialize(
     return Serialized(
         body=encode(body),
         warnings=fields.finish(),
-        betas=(FILES_BETA,) if _names_files(conversation) else (),
+        betas=(FILES_BETA,) if _names_files(blocks) else (),
         names={ours: theirs for theirs, ours in names.items()},
         emulated=tools.emulated,
         thinks=thoughts.on,
@@ -271,5 +272,5 @@ def _limit_marks(blocks: Sequence[Block], top: Mapping[str, Any] | None, fields:
         fields.warn("dropped:cache_control")
 
 
-def _names_files(conversation: Conversation) -> bool:
-    return any(block.get("source", {}).get("type") == "file" for block in _blocks(conversation))
+def _names_files(blocks: Sequence[Block]) -> bool:
+    return any("source" in block and block["source"].get("type") == "file" for block in blocks)

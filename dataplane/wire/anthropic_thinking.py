@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
 from dataplane.errors import RequestRejected
 from dataplane.wire.anthropic_models import Abilities, Thinking
 
-MIN_BUDGET = 1024
+MIN_BUDGET: Final = 1024
 """Tokens of the least budget that is taken."""
 
-_BUDGETS: Mapping[str, int] = {
+_BUDGETS: Final[Mapping[str, int]] = {
     "minimal": MIN_BUDGET,
     "low": MIN_BUDGET,
     "medium": 2048,
@@ -24,7 +24,7 @@ _BUDGETS: Mapping[str, int] = {
     "xhigh": 8192,
     "max": 16384,
 }
-_LEVELS: Mapping[str, str] = {
+_LEVELS: Final[Mapping[str, str]] = {
     "minimal": "low",
     "low": "low",
     "medium": "medium",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from dataplane.errors import RequestRejected
 from dataplane.wire.anthropic_models import Abilities
@@ -15,10 +15,10 @@ from dataplane.wire.anthropic_parts import Block, cache_mark
 from dataplane.wire.schemas import EMPTY_PARAMETERS
 from dataplane.wire.taken_fields import Fields
 
-JSON_INSTRUCTION = "Answer with one valid JSON object and nothing else."
+JSON_INSTRUCTION: Final = "Answer with one valid JSON object and nothing else."
 """What stands in for `response_format` of type json_object, as the last words of the system."""
 
-_EMULATION = "Give the answer. Call this tool exactly once, with all of the answer."
+_EMULATION: Final = "Give the answer. Call this tool exactly once, with all of the answer."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,11 +88,12 @@ def write_tools(
 
 def write_format(fields: Fields, model: Abilities) -> Format:
     """Write `response_format`. Raises RequestRejected where the model cannot be held to it."""
-    match fields.take("response_format"):
+    wanted = fields.take("response_format")
+    match wanted:
         case None | {"type": "text"}:
             return Format()
-        case {"type": "json_schema", "json_schema": {"schema": dict(schema)} as described}:
-            return _schema_format(schema, described, model, fields)
+        case {"type": "json_schema", "json_schema": {"schema": dict(schema)}}:
+            return _schema_format(schema, wanted["json_schema"], model, fields)
         case {"type": "json_object" | "json_schema"}:
             fields.warn("emulated:response_format")
             return Format(instruction=JSON_INSTRUCTION)
@@ -124,8 +125,8 @@ def _tool(
     tool: Any, path: str, model: Abilities, names: Mapping[str, str], fields: Fields
 ) -> Block:
     match tool:
-        case {"type": "function", "function": {"name": str(name)} as function}:
-            pass
+        case {"type": "function", "function": {"name": str(name)}}:
+            function = tool["function"]
         case _:
             raise RequestRejected(
                 "only tools of type function are supported by this provider",

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from dataplane.codec import DecodeError, decode_object, encode
 from dataplane.errors import ErrorClass, UpstreamFailed
@@ -24,7 +24,7 @@ from dataplane.wire.failures import request_id
 from dataplane.wire.side_data import Origin, SideData
 from dataplane.wire.tool_ids import digest62
 
-_FINISH_REASONS: Mapping[str, str] = {
+_FINISH_REASONS: Final[Mapping[str, str]] = {
     "end_turn": "stop",
     "stop_sequence": "stop",
     "max_tokens": "length",
@@ -34,9 +34,9 @@ _FINISH_REASONS: Mapping[str, str] = {
     "content_filtered": "content_filter",
 }
 # What these say, the canonical words say too.
-_PLAIN = frozenset({"end_turn", "max_tokens", "tool_use"})
-_MALFORMED = frozenset({"malformed_model_output", "malformed_tool_use"})
-_SERVER_TOOL = "server_tool_use"
+_PLAIN: Final = frozenset({"end_turn", "max_tokens", "tool_use"})
+_MALFORMED: Final = frozenset({"malformed_model_output", "malformed_tool_use"})
+_SERVER_TOOL: Final = "server_tool_use"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

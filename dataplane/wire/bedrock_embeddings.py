@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
 from dataplane.codec import encode
 from dataplane.provider import Answer, HttpResponse, Request, ResponseFacts, Usage
@@ -22,12 +22,12 @@ from dataplane.wire.bedrock_parts import reject
 from dataplane.wire.embeddings import checked_vectors, embeddings_body
 from dataplane.wire.taken_fields import Fields
 
-TOKEN_HEADER = "x-amzn-bedrock-input-token-count"  # noqa: S105 - counts tokens of text
+TOKEN_HEADER: Final = "x-amzn-bedrock-input-token-count"  # noqa: S105 - counts tokens of text
 """Header of an answer that holds how many tokens were read."""
 
 # Texts of one call, where it is not a single one.
-_BATCHES: Mapping[Embedder, int] = {Embedder.COHERE_3: 96, Embedder.COHERE_4: 96}
-_DIMENSIONS: Mapping[Embedder, frozenset[int]] = {
+_BATCHES: Final[Mapping[Embedder, int]] = {Embedder.COHERE_3: 96, Embedder.COHERE_4: 96}
+_DIMENSIONS: Final[Mapping[Embedder, frozenset[int]]] = {
     Embedder.TITAN_1: frozenset({1536}),
     Embedder.TITAN_2: frozenset({256, 512, 1024}),
     Embedder.COHERE_3: frozenset({1024}),
@@ -35,16 +35,16 @@ _DIMENSIONS: Mapping[Embedder, frozenset[int]] = {
     Embedder.NOVA_2: frozenset({256, 384, 1024, 3072}),
 }
 # The one that is given where none is asked for, and whose name the wire may even lack.
-_FIXED = frozenset({Embedder.TITAN_1, Embedder.COHERE_3})
-_NOVA_DIMENSION = 3072
+_FIXED: Final = frozenset({Embedder.TITAN_1, Embedder.COHERE_3})
+_NOVA_DIMENSION: Final = 3072
 # What embeddings are for, in Cohere's words, and the same in Nova's.
-_PURPOSES: Mapping[str, str] = {
+_PURPOSES: Final[Mapping[str, str]] = {
     "search_document": "GENERIC_INDEX",
     "search_query": "GENERIC_RETRIEVAL",
     "classification": "CLASSIFICATION",
     "clustering": "CLUSTERING",
 }
-_DEFAULT_PURPOSE = "search_document"
+_DEFAULT_PURPOSE: Final = "search_document"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

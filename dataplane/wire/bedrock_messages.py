@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from dataplane.codec import DecodeError, decode
 from dataplane.errors import RequestRejected
@@ -27,10 +27,10 @@ from dataplane.wire.bedrock_replay import arranged
 from dataplane.wire.taken_fields import Fields
 from dataplane.wire.tool_ids import IdRule, digest62, fit_ids
 
-_IDS = IdRule(pattern=re.compile(r"[A-Za-z0-9_.:-]{1,64}"), length=32)
-_FILLER = "."
-_COMPANION = "See the attached document."
-_NOTE = "Instruction from the operator of this conversation, not from the user:\n"
+_IDS: Final = IdRule(pattern=re.compile(r"[A-Za-z0-9_.:-]{1,64}"), length=32)
+_FILLER: Final = "."
+_COMPANION: Final = "See the attached document."
+_NOTE: Final = "Instruction from the operator of this conversation, not from the user:\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,11 +18,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+from typing import Final
 
-_PLACES = re.compile(r"(?:us|eu|apac|jp|au|ca|sa|us-gov|global)\.")
-_NO_SYSTEM = re.compile(r"mistral-7b-instruct|mixtral-8x7b|titan-text")
-_NO_TOOLS = re.compile(r"mistral-7b-instruct|mixtral-8x7b|titan-text|llama3-(?:8|70)b|\.r1")
-_OPEN_WEIGHTS = frozenset({"qwen", "google", "nvidia", "minimax", "moonshot", "moonshotai", "zai"})
+_PLACES: Final = re.compile(r"(?:us|eu|apac|jp|au|ca|sa|us-gov|global)\.")
+_NO_SYSTEM: Final = re.compile(r"mistral-7b-instruct|mixtral-8x7b|titan-text")
+_NO_TOOLS: Final = re.compile(r"mistral-7b-instruct|mixtral-8x7b|titan-text|llama3-(?:8|70)b|\.r1")
+_OPEN_WEIGHTS: Final = frozenset(
+    {"qwen", "google", "nvidia", "minimax", "moonshot", "moonshotai", "zai"}
+)
 
 
 class Family(StrEnum):
@@ -83,7 +86,7 @@ class BedrockModel:
         return _EFFORTS.get(self.family, {})
 
 
-_THREE_EFFORTS: Mapping[str, str] = {
+_THREE_EFFORTS: Final[Mapping[str, str]] = {
     "minimal": "low",
     "low": "low",
     "medium": "medium",
@@ -91,7 +94,7 @@ _THREE_EFFORTS: Mapping[str, str] = {
     "xhigh": "high",
     "max": "high",
 }
-_EFFORTS: Mapping[Family, Mapping[str, str]] = {
+_EFFORTS: Final[Mapping[Family, Mapping[str, str]]] = {
     # Reasoning is off unless asked for.
     Family.NOVA_2: {**_THREE_EFFORTS, "none": ""},
     # These always reason.

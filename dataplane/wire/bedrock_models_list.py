@@ -10,13 +10,13 @@ Source: Amazon Bedrock API reference, ListFoundationModels and ListInferenceProf
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from dataplane.provider import HttpResponse, ModelInfo
 from dataplane.wire.bedrock_answer import decoded, malformed
 from dataplane.wire.bedrock_models import bare_name
 
-_READABLE = frozenset({"TEXT", "EMBEDDING"})
+_READABLE: Final = frozenset({"TEXT", "EMBEDDING"})
 
 
 def foundation_models(response: HttpResponse) -> Sequence[ModelInfo]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from dataplane.wire.anthropic_models import Abilities, Thinking
 from dataplane.wire.anthropic_thinking import Thoughts, think
@@ -21,13 +21,13 @@ from dataplane.wire.bedrock_parts import reject
 from dataplane.wire.bedrock_replay import Replay
 from dataplane.wire.taken_fields import Fields
 
-_SERVICE_TIERS = frozenset({"default", "flex", "priority", "reserved"})
-_MIN_TOP_P_THINKING = 0.95
-_HIGHEST = "high"
-_NEXT_TO_HIGHEST = "medium"
-_MAX_METADATA = 16
-_METADATA_KEY = re.compile(r"[a-zA-Z0-9\s:_@$#=/+,.-]{1,256}")
-_METADATA_VALUE = re.compile(r"[a-zA-Z0-9\s:_@$#=/+,.-]{0,256}")
+_SERVICE_TIERS: Final = frozenset({"default", "flex", "priority", "reserved"})
+_MIN_TOP_P_THINKING: Final = 0.95
+_HIGHEST: Final = "high"
+_NEXT_TO_HIGHEST: Final = "medium"
+_MAX_METADATA: Final = 16
+_METADATA_KEY: Final = re.compile(r"[a-zA-Z0-9\s:_@$#=/+,.-]{1,256}")
+_METADATA_VALUE: Final = re.compile(r"[a-zA-Z0-9\s:_@$#=/+,.-]{0,256}")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -216,8 +216,9 @@ def _write_sampling(
             fields.warn("dropped:top_k")
 
 
-def _temperature(fields: Fields, *, unset: bool) -> float | None:
-    temperature: float | None = fields.take("temperature")
+def _temperature(fields: Fields, *, unset: bool) -> Any:
+    # As the caller wrote it: 1 is not made 1.0.
+    temperature = fields.take("temperature")
     if temperature is None:
         return None
     if unset:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from dataplane.errors import RequestRejected
 from dataplane.wire.bedrock_models import BedrockModel, Family
@@ -20,16 +20,16 @@ from dataplane.wire.taken_fields import Fields
 
 Block = dict[str, Any]
 
-_MAX_NAME = 200
-_SNIFFED_CHARACTERS = 24  # of base64, 18 bytes
-_IMAGE_FORMATS = frozenset({"png", "jpeg", "gif", "webp"})
-_AUDIO_FORMATS = frozenset(
+_MAX_NAME: Final = 200
+_SNIFFED_CHARACTERS: Final = 24  # of base64, 18 bytes
+_IMAGE_FORMATS: Final = frozenset({"png", "jpeg", "gif", "webp"})
+_AUDIO_FORMATS: Final = frozenset(
     {"mp3", "opus", "wav", "aac", "flac", "mp4", "ogg", "mkv", "mka", "x-aac", "m4a"}
     | {"mpeg", "mpga", "pcm", "webm"}
 )
-_WORD = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
-_SHEET = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-_DOCUMENT_FORMATS: Mapping[str, str] = {
+_WORD: Final = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+_SHEET: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+_DOCUMENT_FORMATS: Final[Mapping[str, str]] = {
     "application/pdf": "pdf",
     "text/csv": "csv",
     "application/msword": "doc",
@@ -40,10 +40,10 @@ _DOCUMENT_FORMATS: Mapping[str, str] = {
     "text/plain": "txt",
     "text/markdown": "md",
 }
-_CACHE_MARKS = ("cache_control", "cachePoint", "prompt_cache_breakpoint")
+_CACHE_MARKS: Final = ("cache_control", "cachePoint", "prompt_cache_breakpoint")
 # All that a document's name may hold.
-_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9 ()\[\]-]+")
-_SPACES = re.compile(r" {2,}")
+_NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9 ()\[\]-]+")
+_SPACES: Final = re.compile(r" {2,}")
 
 
 class PartWriter:

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from dataplane.wire import side_data
 from dataplane.wire.bedrock_models import BedrockModel, Family
 
 Block = dict[str, Any]
 
-PROVIDER_TYPE = "AWSBedrock"
+PROVIDER_TYPE: Final = "AWSBedrock"
 """Who wrote the blocks, in side data."""
 
 

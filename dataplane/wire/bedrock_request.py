@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from dataplane.codec import encode
 from dataplane.errors import RequestRejected
@@ -29,7 +29,7 @@ from dataplane.wire.taken_fields import Fields
 from dataplane.wire.tool_ids import NameRule, fit_names
 
 # Some models want a letter first.
-_NAMES = NameRule(pattern=re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}"), max_length=64)
+_NAMES: Final = NameRule(pattern=re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}"), max_length=64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

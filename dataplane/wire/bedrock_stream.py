@@ -160,7 +160,8 @@ class BedrockDecoder:
 
     def _open(self, native: Mapping[str, Any], out: list[bytes]) -> bool:
         index = self._index(native)
-        match native.get("start"):
+        start = native.get("start")
+        match start:
             case {"toolUse": dict(use)} if not is_servers_own(use):
                 call = self._gathered.call(use)
                 self._blocks[index] = _Block(kind="tool", call=call)
@@ -168,7 +169,7 @@ class BedrockDecoder:
                     return False
                 out.append(self._delta(delta))
                 return True
-            case {} as start if start:
+            case {} if start:
                 self._blocks[index] = _Block(kind="other")
         # Blocks of text and reasoning may have a start that says nothing.
         return False

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from dataplane.codec import encode
 from dataplane.errors import RequestRejected
@@ -20,10 +20,10 @@ from dataplane.wire.bedrock_parts import Block, cache_point, reject
 from dataplane.wire.schemas import EMPTY_PARAMETERS, without_meta
 from dataplane.wire.taken_fields import Fields
 
-JSON_INSTRUCTION = "Answer with a valid JSON object and nothing else."
+JSON_INSTRUCTION: Final = "Answer with a valid JSON object and nothing else."
 """What stands in for `json_object`, which Converse lacks."""
 
-_ANSWER_TOOL = "answer"
+_ANSWER_TOOL: Final = "answer"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import Any, Final
 
 from dataplane.errors import RequestRejected
 from dataplane.wire.masking import one_line
 
-INT64_MAX = 2**63 - 1
-INT64_MIN = -(2**63)
+INT64_MAX: Final = 2**63 - 1
+INT64_MIN: Final = -(2**63)
 
-MAX_LABEL = 1024
+MAX_LABEL: Final = 1024
 """Characters of a text that is an identifier of some kind, not content."""
 
-_MAX_QUOTED = 60
-_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_MAX_QUOTED: Final = 60
+_NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 Check = Callable[[Any, str], object]
 """Takes a value and its path. Raises RequestRejected."""

@@ -10,14 +10,14 @@ import base64 as base64_codec
 import sys
 from array import array
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from dataplane.codec import decode_object, encode
 from dataplane.errors import ErrorClass, UpstreamFailed
 from dataplane.provider import Answer, Request, Usage
 from dataplane.record import replace
 
-_BIG_ENDIAN = sys.byteorder == "big"
+_BIG_ENDIAN: Final = sys.byteorder == "big"
 
 
 def embeddings_body(

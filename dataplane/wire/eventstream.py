@@ -12,27 +12,28 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from typing import Final
 from zlib import crc32
 
 from dataplane.errors import ErrorClass, UpstreamFailed
 from dataplane.record import Struct
 
-MAX_FRAME_BYTES = 16 * 2**20
+MAX_FRAME_BYTES: Final = 16 * 2**20
 """The longest frame that is taken, as in AWS' own clients."""
 
-MESSAGE_TYPE = ":message-type"
-EVENT_TYPE = ":event-type"
-EXCEPTION_TYPE = ":exception-type"
-ERROR_CODE = ":error-code"
-ERROR_MESSAGE = ":error-message"
+MESSAGE_TYPE: Final = ":message-type"
+EVENT_TYPE: Final = ":event-type"
+EXCEPTION_TYPE: Final = ":exception-type"
+ERROR_CODE: Final = ":error-code"
+ERROR_MESSAGE: Final = ":error-message"
 
-_PRELUDE = struct.Struct(">III")
-_CRC = struct.Struct(">I")
-_LENGTH = struct.Struct(">H")
-_SMALLEST = _PRELUDE.size + _CRC.size
-_STRING = 7
+_PRELUDE: Final = struct.Struct(">III")
+_CRC: Final = struct.Struct(">I")
+_LENGTH: Final = struct.Struct(">H")
+_SMALLEST: Final = _PRELUDE.size + _CRC.size
+_STRING: Final = 7
 # Type of a header's value -> bytes that it takes; None for those with a length before them.
-_SIZES: Mapping[int, int | None] = {
+_SIZES: Final[Mapping[int, int | None]] = {
     0: 0,  # true
     1: 0,  # false
     2: 1,  # byte
@@ -46,7 +47,7 @@ _SIZES: Mapping[int, int | None] = {
 }
 
 
-_KNOWN_BYTES = 512
+_KNOWN_BYTES: Final = 512
 """Of headers that are worth to be remembered."""
 
 

@@ -9,23 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from dataplane.codec import DecodeError, decode
 
-_MAX_TEXT = 200
+_MAX_TEXT: Final = 200
 """Characters kept of a body that is not JSON."""
 
-_MAX_ITEMS = 3
+_MAX_ITEMS: Final = 3
 """Entries read of a list of problems."""
 
-_MAX_CODE = 256
+_MAX_CODE: Final = 256
 """Characters of the longest text that may be a code."""
 
-_MAX_NUMBER = 1_000_000
+_MAX_NUMBER: Final = 1_000_000
 """No numeric code is as large."""
 
-_MAX_DEPTH = 3
+_MAX_DEPTH: Final = 3
 """Levels of inner errors that are read."""
 
 

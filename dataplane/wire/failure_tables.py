@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from dataplane.errors import ErrorClass
 
@@ -50,7 +51,7 @@ def _phrase(text: str, error: ErrorClass, *statuses: int, leads: bool = False) -
     return Phrase(text=text, error=error, statuses=frozenset(statuses), leads=leads)
 
 
-_CODES: Mapping[str, ErrorClass] = {
+_CODES: Final[Mapping[str, ErrorClass]] = {
     "context_length_exceeded": ErrorClass.CONTEXT_LENGTH,
     "exceed_context_size_error": ErrorClass.CONTEXT_LENGTH,  # llama.cpp, behind many names
     "content_filter": ErrorClass.CONTENT_POLICY,
@@ -68,11 +69,11 @@ _CODES: Mapping[str, ErrorClass] = {
 }
 
 # Reasoning of another organisation, which a client sent back: only others can do without it.
-_RESPONSES_CODES: Mapping[str, ErrorClass] = {
+_RESPONSES_CODES: Final[Mapping[str, ErrorClass]] = {
     "invalid_encrypted_content": ErrorClass.UNSUPPORTED,
 }
 
-_STATUSES: Mapping[int, ErrorClass] = {
+_STATUSES: Final[Mapping[int, ErrorClass]] = {
     401: ErrorClass.AUTH,
     402: ErrorClass.QUOTA,
     403: ErrorClass.PERMISSION,
@@ -90,22 +91,22 @@ _STATUSES: Mapping[int, ErrorClass] = {
 }
 
 # vLLM's own, and of all that put vLLM or llama.cpp behind a gateway.
-_VLLM_CODES: Mapping[str, ErrorClass] = {
+_VLLM_CODES: Final[Mapping[str, ErrorClass]] = {
     **_CODES,
     "not_supported_error": ErrorClass.UNSUPPORTED,
     "notimplementederror": ErrorClass.UNSUPPORTED,
 }
-_VLLM_PHRASES = (
+_VLLM_PHRASES: Final = (
     _phrase("maximum context length", ErrorClass.CONTEXT_LENGTH, 400),
     _phrase("maximum model length", ErrorClass.CONTEXT_LENGTH, 400),
     _phrase("requires --enable-auto-tool-choice", ErrorClass.UNSUPPORTED, 400),
     _phrase("loading model", ErrorClass.NOT_READY, 503),
     _phrase("file not found", ErrorClass.CONFIG, 404),
 )
-_VLLM_STATUSES: Mapping[int, ErrorClass] = {**_STATUSES, 501: ErrorClass.UNSUPPORTED}
-_NO_ROUTE = _phrase("no route matched", ErrorClass.CONFIG, 404)
+_VLLM_STATUSES: Final[Mapping[int, ErrorClass]] = {**_STATUSES, 501: ErrorClass.UNSUPPORTED}
+_NO_ROUTE: Final = _phrase("no route matched", ErrorClass.CONFIG, 404)
 
-OPENAI = FailureTable(
+OPENAI: Final = FailureTable(
     codes={
         **_CODES,
         **_RESPONSES_CODES,
@@ -123,7 +124,7 @@ OPENAI = FailureTable(
 
 # A 429 of a provisioned deployment is back-pressure; nothing in it tells it from a rate limit, and
 # the same is right for both: a short cooldown, and the next target at once.
-AZURE_OPENAI = FailureTable(
+AZURE_OPENAI: Final = FailureTable(
     codes={
         **_CODES,
         **_RESPONSES_CODES,
@@ -138,7 +139,7 @@ AZURE_OPENAI = FailureTable(
 )
 
 # A code that is a type (`invalid_request_error`) says no more than the status, and is left out.
-ANTHROPIC = FailureTable(
+ANTHROPIC: Final = FailureTable(
     codes={
         **_CODES,
         "contract_spend_limit_reached": ErrorClass.QUOTA,
@@ -173,7 +174,7 @@ ANTHROPIC = FailureTable(
     statuses={**_STATUSES, 404: ErrorClass.CONFIG, 499: ErrorClass.CLIENT_CANCELLED},
 )
 
-MISTRAL = FailureTable(
+MISTRAL: Final = FailureTable(
     codes={
         **_CODES,
         "1300": ErrorClass.RATE_LIMIT,
@@ -199,7 +200,7 @@ MISTRAL = FailureTable(
     statuses=_STATUSES,
 )
 
-OLLAMA = FailureTable(
+OLLAMA: Final = FailureTable(
     codes=_CODES,
     phrases=(
         _phrase("context length", ErrorClass.CONTEXT_LENGTH, 400),
@@ -211,13 +212,13 @@ OLLAMA = FailureTable(
     statuses={**_STATUSES, 499: ErrorClass.CLIENT_CANCELLED, 501: ErrorClass.UNSUPPORTED},
 )
 
-VLLM = FailureTable(
+VLLM: Final = FailureTable(
     codes=_VLLM_CODES,
     phrases=_VLLM_PHRASES,
     statuses={**_VLLM_STATUSES, 499: ErrorClass.CLIENT_CANCELLED},
 )
 
-OVHCLOUD = FailureTable(
+OVHCLOUD: Final = FailureTable(
     codes=_VLLM_CODES,
     phrases=(
         *_VLLM_PHRASES,
@@ -230,7 +231,7 @@ OVHCLOUD = FailureTable(
     statuses={**_VLLM_STATUSES, 403: ErrorClass.AUTH},
 )
 
-SCALEWAY = FailureTable(
+SCALEWAY: Final = FailureTable(
     codes=_VLLM_CODES,
     phrases=(
         _phrase("maximum context window", ErrorClass.CONTEXT_LENGTH, 400),
@@ -245,7 +246,7 @@ SCALEWAY = FailureTable(
     },
 )
 
-BEDROCK = FailureTable(
+BEDROCK: Final = FailureTable(
     codes={
         "conflictexception": ErrorClass.BAD_REQUEST,
         "expiredtoken": ErrorClass.AUTH,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from controlplane.table.outcome import OutcomeKind
 from dataplane.errors import POLICIES, ErrorClass, UpstreamFailed
@@ -45,7 +45,7 @@ __all__ = [
     "request_id",
 ]
 
-PHRASES: Mapping[ErrorClass, str] = {
+PHRASES: Final[Mapping[ErrorClass, str]] = {
     ErrorClass.BAD_REQUEST: "the provider refused the request",
     ErrorClass.UNSUPPORTED: "the provider does not support the request",
     ErrorClass.CONTEXT_LENGTH: "the request exceeds the model's maximum context length",
@@ -76,11 +76,11 @@ PHRASES: Mapping[ErrorClass, str] = {
 """What is said of each class where the upstream's own words may not be shown, or are missing."""
 
 # Clients and agent frameworks look for one of these words before they shorten a conversation.
-_CONTEXT_MARKS = ("maximum context length", "prompt is too long", "context_length_exceeded")
-_CONTEXT_SUFFIX = " (maximum context length exceeded)"
+_CONTEXT_MARKS: Final = ("maximum context length", "prompt is too long", "context_length_exceeded")
+_CONTEXT_SUFFIX: Final = " (maximum context length exceeded)"
 
 # Types that say no more than a status does; for errors inside a stream, which have none.
-_TYPES: Mapping[str, ErrorClass] = {
+_TYPES: Final[Mapping[str, ErrorClass]] = {
     "invalid_request_error": ErrorClass.BAD_REQUEST,
     "badrequesterror": ErrorClass.BAD_REQUEST,
     "bad request": ErrorClass.BAD_REQUEST,
@@ -101,7 +101,7 @@ _TYPES: Mapping[str, ErrorClass] = {
     "accessdeniedexception": ErrorClass.PERMISSION,
 }
 
-_REQUEST_ID_HEADERS = (
+_REQUEST_ID_HEADERS: Final = (
     "x-request-id",
     "request-id",
     "apim-request-id",
@@ -112,11 +112,11 @@ _REQUEST_ID_HEADERS = (
     "x-ms-client-request-id",
 )
 
-_MODEL_PARAMS = frozenset({"model", "deployment"})
-_LIMIT_CLASSES = frozenset({ErrorClass.RATE_LIMIT, ErrorClass.QUOTA})
-_CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-_REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
-_MAX_PARAM_BYTES = 128
+_MODEL_PARAMS: Final = frozenset({"model", "deployment"})
+_LIMIT_CLASSES: Final = frozenset({ErrorClass.RATE_LIMIT, ErrorClass.QUOTA})
+_CODE: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
+_MAX_PARAM_BYTES: Final = 128
 
 
 def classify(response: HttpResponse, table: FailureTable) -> UpstreamFailed:
@@ -170,8 +170,8 @@ def classify_event(error: Any, table: FailureTable) -> UpstreamFailed:
 def request_id(headers: Mapping[str, str]) -> str:
     """Return the upstream's name for the request, whichever header it uses; empty if none."""
     for name in _REQUEST_ID_HEADERS:
-        given = headers.get(name)
-        if given and (found := _safe_id(given)):
+        # Most answers have none of them.
+        if name in headers and (found := _safe_id(headers[name])):
             return found
     return ""
 

@@ -10,20 +10,21 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import Final
 
-MAX_RETRY_AFTER_S = 3600.0
+MAX_RETRY_AFTER_S: Final = 3600.0
 """Longer wishes are cut to this, in seconds."""
 
-_MAX_LENGTH = 64
+_MAX_LENGTH: Final = 64
 """No hint is longer than this many characters; more is garbage."""
 
-_MAX_NUMBER = 31_536_000.0
+_MAX_NUMBER: Final = 31_536_000.0
 """A number of a year or more, in seconds, is a point in time, not a wait."""
 
-_NUMBER = re.compile(r"[0-9]{1,18}(?:\.[0-9]{0,18})?", re.ASCII)
-_GO_DURATION = re.compile(r"(?:[0-9]{1,18}(?:\.[0-9]{1,18})?(?:ns|us|µs|μs|ms|s|m|h))+")
-_GO_PART = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)(ns|us|µs|μs|ms|s|m|h)")
-_UNIT_S = {
+_NUMBER: Final = re.compile(r"[0-9]{1,18}(?:\.[0-9]{0,18})?", re.ASCII)
+_GO_DURATION: Final = re.compile(r"(?:[0-9]{1,18}(?:\.[0-9]{1,18})?(?:ns|us|µs|μs|ms|s|m|h))+")
+_GO_PART: Final = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)(ns|us|µs|μs|ms|s|m|h)")
+_UNIT_S: Final = {
     "ns": 1e-9,
     "us": 1e-6,
     "µs": 1e-6,
@@ -36,7 +37,7 @@ _UNIT_S = {
 
 # What may run out, as (remaining, reset). Several of these come on every answer, so they are
 # worth a look only when the upstream said that a limit was hit.
-_LIMITS = (
+_LIMITS: Final = (
     ("x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"),
     ("x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"),
     ("ratelimit-remaining", "ratelimit-reset"),

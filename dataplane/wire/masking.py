@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from typing import Final
 
-MAX_SHOWN_BYTES = 1024
+MAX_SHOWN_BYTES: Final = 1024
 """The longest text that is shown, in bytes of UTF-8."""
 
-MASK = "***"
+MASK: Final = "***"
 
-_MAX_READ = 8 * MAX_SHOWN_BYTES
+_MAX_READ: Final = 8 * MAX_SHOWN_BYTES
 """Characters that are looked at; what follows could not be shown anyway."""
 
 # What is a secret by its form, wherever it stands.
-_SECRETS = re.compile(
+_SECRETS: Final = re.compile(
     r"""
       bearer\s+[^\s"',;]+
     | basic\s+[a-z0-9+/=]{16,}
@@ -32,9 +33,9 @@ _SECRETS = re.compile(
     re.VERBOSE | re.IGNORECASE | re.ASCII,
 )
 # What may be one: UUIDs (Scaleway's keys are such), long runs of hexadecimal or base64 digits.
-_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
-_RUN = re.compile(r"[A-Za-z0-9+/]{32,}={0,2}|[A-Za-z0-9_-]{32,}={0,2}")
-_WORDS = re.compile(r"[a-z]{1,20}(?:[_-][a-z]{1,20})+")
+_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
+_RUN: Final = re.compile(r"[A-Za-z0-9+/]{32,}={0,2}|[A-Za-z0-9_-]{32,}={0,2}")
+_WORDS: Final = re.compile(r"[a-z]{1,20}(?:[_-][a-z]{1,20})+")
 
 
 def shown(text: str) -> str:

@@ -7,10 +7,11 @@ Reading them as JSON is left to the caller.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from dataplane.errors import ErrorClass, UpstreamFailed
 
-MAX_LINE_BYTES = 16 * 1024 * 1024
+MAX_LINE_BYTES: Final = 16 * 1024 * 1024
 
 
 class LineSplitter:

@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
 from dataplane.codec import DecodeError, decode_object, encode
 from dataplane.errors import ErrorClass, UpstreamFailed
@@ -20,10 +20,10 @@ from dataplane.provider import Answer, HttpResponse, Operation, Request, Respons
 from dataplane.wire.embeddings import checked_vectors, embeddings_body
 from dataplane.wire.failures import OLLAMA, classify_event
 
-_FINISH_REASONS: Mapping[str, str] = {"stop": "stop", "length": "length"}
+_FINISH_REASONS: Final[Mapping[str, str]] = {"stop": "stop", "length": "length"}
 # Ends of something that is not a completion: the model was loaded or unloaded, or the connection
 # to the runner broke.
-_NO_FINISH = frozenset({"load", "unload", ""})
+_NO_FINISH: Final = frozenset({"load", "unload", ""})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

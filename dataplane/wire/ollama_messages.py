@@ -10,22 +10,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from dataplane.codec import DecodeError, decode
 from dataplane.errors import RequestRejected
 from dataplane.wire.schemas import EMPTY_PARAMETERS, without_meta
 
-_ROLES = {
+_ROLES: Final = {
     "system": "system",
     "developer": "system",
     "user": "user",
     "assistant": "assistant",
     "tool": "tool",
 }
-_CACHE_KEYS = frozenset({"cache_control", "prompt_cache_breakpoint"})
+_CACHE_KEYS: Final = frozenset({"cache_control", "prompt_cache_breakpoint"})
 # Keys under which frameworks replay a turn's reasoning; the first that holds text is taken.
-_REASONING_KEYS = ("reasoning_content", "reasoning", "thinking")
+_REASONING_KEYS: Final = ("reasoning_content", "reasoning", "thinking")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,23 +21,24 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
 from dataplane.codec import encode
 from dataplane.errors import RequestRejected
+from dataplane.plain import whole_of
 from dataplane.provider import Operation, Request
 from dataplane.wire.ollama_messages import convert_messages, convert_tools, reject_unsupported
 from dataplane.wire.openai_rules import IDENTITIES
 from dataplane.wire.schemas import with_refs_inlined
 
-PATHS: Mapping[Operation, str] = {
+PATHS: Final[Mapping[Operation, str]] = {
     Operation.CHAT: "/api/chat",
     Operation.COMPLETION: "/api/generate",
     Operation.EMBEDDINGS: "/api/embed",
 }
 
 # The caller's field -> Ollama's option. Of two names for one option the later wins.
-_OPTIONS: Mapping[str, str] = {
+_OPTIONS: Final[Mapping[str, str]] = {
     "max_tokens": "num_predict",
     "max_completion_tokens": "num_predict",
     "temperature": "temperature",
@@ -53,7 +54,7 @@ _OPTIONS: Mapping[str, str] = {
     "seed": "seed",
     "stop": "stop",
 }
-_THINK: Mapping[str, bool | str] = {
+_THINK: Final[Mapping[str, bool | str]] = {
     "none": False,
     "minimal": "low",
     "low": "low",
@@ -62,8 +63,8 @@ _THINK: Mapping[str, bool | str] = {
     "xhigh": "max",
     "max": "max",
 }
-_ROUNDED_EFFORTS = frozenset({"minimal", "xhigh"})
-_SAFE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_ROUNDED_EFFORTS: Final = frozenset({"minimal", "xhigh"})
+_SAFE_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +115,7 @@ class _Fields:
     """The caller's fields; what nobody took by the end has been dropped."""
 
     def __init__(self, body: Mapping[str, Any]) -> None:
-        self._body = body
+        self._body = whole_of(body)
         self._taken = {"model", "stream", "stream_options", "encoding_format"}
         self.warnings: list[str] = []
 

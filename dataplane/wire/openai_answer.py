@@ -6,7 +6,7 @@ is changed only where an upstream is known to differ from the one shape; unknown
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from dataplane.codec import DecodeError, decode_object, encode
 from dataplane.provider import Answer, HttpResponse, ModelInfo, Operation, ResponseFacts
@@ -26,14 +26,14 @@ from dataplane.wire.openai_reading import (
     warn,
     whole_calls,
 )
-from dataplane.wire.plain_answer import match_plain
+from dataplane.wire.plain_answer import facts_of, match_plain
 from dataplane.wire.relay import with_model
 from dataplane.wire.thinking_tags import ThinkTags
 from dataplane.wire.tool_ids import digest62
 from dataplane.wire.vendor_keys import Verdicts, take_out
 
-_OBJECTS = {Operation.CHAT: "chat.completion", Operation.COMPLETION: "text_completion"}
-_ID_PREFIXES = {Operation.CHAT: "chatcmpl", Operation.COMPLETION: "cmpl"}
+_OBJECTS: Final = {Operation.CHAT: "chat.completion", Operation.COMPLETION: "text_completion"}
+_ID_PREFIXES: Final = {Operation.CHAT: "chatcmpl", Operation.COMPLETION: "cmpl"}
 
 
 def read_answer(response: HttpResponse, reading: Reading) -> Answer:
@@ -70,7 +70,7 @@ def _plain(response: HttpResponse, reading: Reading) -> Answer | None:
     body = with_model(response.body, plain.model, request.model)
     if body is None:
         return None
-    facts = plain.facts()
+    facts = facts_of(plain)
     note_headers(response.headers, reading, facts)
     note_model(plain.model, reading, facts)
     return Answer(body=body, facts=facts)

@@ -10,7 +10,7 @@ Source: OpenAI API reference, "Chat completion chunk object", read 2026-11-22.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from dataplane.codec import encode
 from dataplane.provider import Operation, ResponseFacts
@@ -33,15 +33,15 @@ from dataplane.wire.vendor_keys import Verdicts, take_out
 Chunk = dict[str, Any]
 Choice = dict[str, Any]
 
-_OBJECTS: Mapping[Operation, str] = {
+_OBJECTS: Final[Mapping[Operation, str]] = {
     Operation.CHAT: "chat.completion.chunk",
     Operation.COMPLETION: "text_completion",
 }
 # Keys that only pad the length of a chunk: OpenAI's, and Mistral's.
-PADDING = ("obfuscation", "p")
-_MAX_CHOICES = 128
-_FRAME = frozenset({"index", "delta", "finish_reason"})
-_SAYING = ("content", "reasoning_content", "refusal", "audio", "tool_calls", "function_call")
+PADDING: Final = ("obfuscation", "p")
+_MAX_CHOICES: Final = 128
+_FRAME: Final = frozenset({"index", "delta", "finish_reason"})
+_SAYING: Final = ("content", "reasoning_content", "refusal", "audio", "tool_calls", "function_call")
 
 
 class _ChoiceState:

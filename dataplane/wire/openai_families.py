@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Final
 
 # `ft:` marks a fine-tune. The chat variants of gpt-5 do not reason.
-_REASONING = re.compile(r"(?:ft:)?(?:o[134](?![0-9a-z])|gpt-(?:[5-9]|1[0-9])(?![0-9]))(?!.*-chat)")
-_GPT = re.compile(r"(?:ft:)?gpt-(1?[0-9])(?:\.(\d+))?(?![0-9])")
-_NOT_REASONING = re.compile(r"(?:ft:)?(?:gpt-[34]|gpt-35|chatgpt-|gpt-5[.0-9]*-chat)")
-_DATED = re.compile(r"gpt-(?:3|4(?![.0-9a-z]))")
-_MISTRAL = re.compile(
+_REASONING: Final = re.compile(
+    r"(?:ft:)?(?:o[134](?![0-9a-z])|gpt-(?:[5-9]|1[0-9])(?![0-9]))(?!.*-chat)"
+)
+_GPT: Final = re.compile(r"(?:ft:)?gpt-(1?[0-9])(?:\.(\d+))?(?![0-9])")
+_NOT_REASONING: Final = re.compile(r"(?:ft:)?(?:gpt-[34]|gpt-35|chatgpt-|gpt-5[.0-9]*-chat)")
+_DATED: Final = re.compile(r"gpt-(?:3|4(?![.0-9a-z]))")
+_MISTRAL: Final = re.compile(
     r"(?i)mistral|mixtral|ministral|magistral|devstral|codestral|voxtral|pixtral|mathstral"
 )
-_ALTERNATING = re.compile(r"(?i)gemma")
-_THINKS_AT_ONCE = re.compile(r"(?i)deepseek-r1|(?:^|/)qwq")
-_EMBEDDING = re.compile(r"(?i)embed|(?:^|/)(?:bge|e5|gte)-")
+_ALTERNATING: Final = re.compile(r"(?i)gemma")
+_THINKS_AT_ONCE: Final = re.compile(r"(?i)deepseek-r1|(?:^|/)qwq")
+_EMBEDDING: Final = re.compile(r"(?i)embed|(?:^|/)(?:bge|e5|gte)-")
 
 
 def reasons(model: str) -> bool:

@@ -6,13 +6,13 @@ That calls and results belong together was checked when the request came in.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from dataplane.errors import RequestRejected
 from dataplane.wire.openai_rules import Rules
 from dataplane.wire.tool_ids import fit_ids
 
-_KEYS: Mapping[str, frozenset[str]] = {
+_KEYS: Final[Mapping[str, frozenset[str]]] = {
     "developer": frozenset({"role", "content", "name"}),
     "system": frozenset({"role", "content", "name"}),
     "user": frozenset({"role", "content", "name"}),
@@ -20,9 +20,9 @@ _KEYS: Mapping[str, frozenset[str]] = {
     "tool": frozenset({"role", "content", "tool_call_id"}),
 }
 # Names under which clients and frameworks send earlier reasoning back.
-_REASONING_KEYS = ("reasoning_content", "reasoning", "thinking")
-_FILLER = "."
-_JSON_INSTRUCTION = "Answer with valid JSON and nothing else."
+_REASONING_KEYS: Final = ("reasoning_content", "reasoning", "thinking")
+_FILLER: Final = "."
+_JSON_INSTRUCTION: Final = "Answer with valid JSON and nothing else."
 
 Message = dict[str, Any]
 

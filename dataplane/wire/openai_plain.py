@@ -7,7 +7,7 @@ rule would change anything but a name or the usage of a stream, the usual writer
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import UNSET, UnsetType
 
@@ -16,7 +16,7 @@ from dataplane.plain import PlainChat, PlainStreamOptions
 from dataplane.record import replace
 from dataplane.wire.openai_rules import Rules
 
-_OPTIONS = (
+_OPTIONS: Final = (
     "temperature",
     "top_p",
     "stop",
@@ -25,7 +25,7 @@ _OPTIONS = (
     "seed",
     "user",
 )
-_WITH_USAGE = PlainStreamOptions(include_usage=True)
+_WITH_USAGE: Final = PlainStreamOptions(include_usage=True)
 
 
 class PlainWriter:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from dataplane.codec import encode
 from dataplane.errors import ErrorClass, UpstreamFailed
@@ -20,7 +20,7 @@ from dataplane.wire.thinking_tags import ThinkTags, split_thinking
 from dataplane.wire.tool_ids import digest62
 from dataplane.wire.vendor_keys import VendorKeys, Verdicts
 
-_FINISH_REASONS: Mapping[str, str] = {
+_FINISH_REASONS: Final[Mapping[str, str]] = {
     "stop": "stop",
     "length": "length",
     "tool_calls": "tool_calls",
@@ -30,10 +30,10 @@ _FINISH_REASONS: Mapping[str, str] = {
     "repetition": "length",
 }
 # What others call `reasoning_content`.
-_REASONING_NAMES = ("reasoning", "thinking")
+_REASONING_NAMES: Final = ("reasoning", "thinking")
 # An end that is none: Mistral's `error`, vLLM's `abort`.
-_FAILED = frozenset({"error", "abort"})
-_WARNED = frozenset({"repetition"})
+_FAILED: Final = frozenset({"error", "abort"})
+_WARNED: Final = frozenset({"repetition"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

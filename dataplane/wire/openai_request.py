@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
 from dataplane.codec import encode
 from dataplane.errors import RequestRejected
@@ -21,7 +21,7 @@ from dataplane.wire.openai_tools import fitted_names, write_response_format, wri
 from dataplane.wire.taken_fields import is_identity
 
 # Fields that have a writer of their own, and those that are no business of the upstream.
-_WRITTEN = frozenset(
+_WRITTEN: Final = frozenset(
     {
         "function_call",
         "functions",
@@ -42,21 +42,24 @@ _WRITTEN = frozenset(
         "top_p",
     }
 )
-_COMPLETION_WRITTEN = frozenset(
+_COMPLETION_WRITTEN: Final = frozenset(
     {"max_tokens", "model", "prompt", "stop", "stream", "stream_options"}
 )
-_EMBEDDING_WRITTEN = frozenset({"dimensions", "encoding_format", "input", "model"})
-_GUIDED: Mapping[str, str] = {
+_EMBEDDING_WRITTEN: Final = frozenset({"dimensions", "encoding_format", "input", "model"})
+_GUIDED: Final[Mapping[str, str]] = {
     "guided_json": "json",
     "guided_regex": "regex",
     "guided_choice": "choice",
     "guided_grammar": "grammar",
 }
-_LEAST_TOP_P = 0.001
+_LEAST_TOP_P: Final = 0.001
 # Names of fields end up in a response header.
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 # How vLLM is asked to go on from a last message instead of answering it.
-_CONTINUE: Mapping[str, bool] = {"continue_final_message": True, "add_generation_prompt": False}
+_CONTINUE: Final[Mapping[str, bool]] = {
+    "continue_final_message": True,
+    "add_generation_prompt": False,
+}
 
 
 class Serialized(Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from controlplane.table.schema import Model
 from dataplane.provider import Feature
@@ -19,7 +19,7 @@ from dataplane.wire.tool_ids import NINE_ALPHANUMERIC, IdRule
 PartWriter: TypeAlias = Callable[[Mapping[str, Any]], dict[str, Any]]
 """Writes a checked content part for the upstream."""
 
-CONTRACT = frozenset(
+CONTRACT: Final = frozenset(
     {
         "audio",
         "best_of",
@@ -41,7 +41,7 @@ CONTRACT = frozenset(
 )
 """Fields that say what the answer must be: never dropped."""
 
-IDENTITIES: Mapping[str, Any] = {
+IDENTITIES: Final[Mapping[str, Any]] = {
     "best_of": 1,
     "echo": False,
     "encoding_format": "float",
@@ -62,10 +62,10 @@ IDENTITIES: Mapping[str, Any] = {
 }
 """Values that ask for what happens anyway."""
 
-SAMPLING = frozenset({"temperature", "top_p", "presence_penalty", "seed", "stop"})
+SAMPLING: Final = frozenset({"temperature", "top_p", "presence_penalty", "seed", "stop"})
 """What every server of this format takes."""
 
-COMPLETION_FIELDS = SAMPLING | {
+COMPLETION_FIELDS: Final = SAMPLING | {
     "best_of",
     "echo",
     "frequency_penalty",
@@ -76,11 +76,11 @@ COMPLETION_FIELDS = SAMPLING | {
 }
 """The options of a text completion."""
 
-EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 """The words of `reasoning_effort`, from the least to the most."""
 
-SAME_EFFORTS: Mapping[str, str] = {effort: effort for effort in EFFORTS}
-FOUR_EFFORTS: Mapping[str, str] = {
+SAME_EFFORTS: Final[Mapping[str, str]] = {effort: effort for effort in EFFORTS}
+FOUR_EFFORTS: Final[Mapping[str, str]] = {
     **SAME_EFFORTS,
     "minimal": "low",
     "xhigh": "high",
@@ -89,7 +89,7 @@ FOUR_EFFORTS: Mapping[str, str] = {
 """For upstreams that are known to take none, low, medium and high."""
 
 
-_FIELDS_OF: Mapping[Feature, Sequence[str]] = {
+_FIELDS_OF: Final[Mapping[Feature, Sequence[str]]] = {
     Feature.LOGPROBS: ("logprobs", "top_logprobs"),
     Feature.MULTIPLE_CHOICES: ("n",),
     Feature.AUDIO_OUTPUT: ("modalities", "audio"),
@@ -216,7 +216,7 @@ def write_text(part: Mapping[str, Any]) -> dict[str, Any]:
 
 
 # File ids belong to the account that the file was uploaded to; a path that OpenAI's format has.
-OPENAI_PARTS: Mapping[str, PartWriter] = {
+OPENAI_PARTS: Final[Mapping[str, PartWriter]] = {
     "text": keep("type", "text", "prompt_cache_breakpoint"),
     "image_url": keep("type", "image_url", "prompt_cache_breakpoint"),
     "input_audio": keep("type", "input_audio", "prompt_cache_breakpoint"),
@@ -225,7 +225,7 @@ OPENAI_PARTS: Mapping[str, PartWriter] = {
 }
 
 
-OPEN_MODEL_PARTS: Mapping[str, PartWriter] = {
+OPEN_MODEL_PARTS: Final[Mapping[str, PartWriter]] = {
     "text": write_text,
     "refusal": write_text,
     "image_url": keep("type", "image_url"),

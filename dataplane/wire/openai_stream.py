@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from dataplane.codec import DecodeError, decode, encode
 from dataplane.errors import ErrorClass, UpstreamFailed
@@ -21,7 +21,7 @@ from dataplane.wire.openai_reading import Reading, malformed, note_headers, trun
 from dataplane.wire.relay import with_model, without_null_usage
 from dataplane.wire.sse import Event, SseSplitter
 
-_DONE = b"[DONE]"
+_DONE: Final = b"[DONE]"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from dataplane.wire.openai_reading import arguments_text, invented_id, malformed
 
-_CALL_KEYS = frozenset({"index", "id", "type", "function", "custom"})
+_CALL_KEYS: Final = frozenset({"index", "id", "type", "function", "custom"})
 
 
 @dataclass(slots=True)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Final
 
-from msgspec import UNSET, to_builtins
+from msgspec import UNSET, Raw
 
-from dataplane.codec import matcher
-from dataplane.plain import PlainChat
+from dataplane.codec import is_text, matcher
+from dataplane.plain import PlainBody, PlainChat
 from dataplane.provider import Feature, Operation, Request
 
-_match = matcher(PlainChat)
-_FEATURES = frozenset({Feature.CHAT})
-_NESTED = frozenset({"messages", "stream_options"})
+_match: Final = matcher(PlainChat)
+_FEATURES: Final = frozenset({Feature.CHAT})
+_EMPTY: Final = Raw(b'""')
 
 
 def read_plain(body: bytes) -> Request | None:
@@ -41,10 +40,12 @@ def _is_plain(plain: PlainChat) -> bool:
     """Check what a type cannot say."""
     last = plain.messages[-1]
     for message in plain.messages:
+        if not is_text(message.content):
+            return False
         if message.role == "system":
             if message is not plain.messages[0]:
                 return False
-        elif not message.content and message.role == "assistant":
+        elif message.role == "assistant" and message.content == _EMPTY:
             return False
     return (
         last.role == "user"
@@ -52,44 +53,3 @@ def _is_plain(plain: PlainChat) -> bool:
         and (plain.stream is True or plain.stream_options is UNSET)
         and (plain.max_tokens is UNSET or plain.max_completion_tokens is UNSET)
     )
-
-
-class PlainBody(Mapping[str, Any]):
-    """The body of a plain chat, made when somebody asks for more than an option of it."""
-
-    __slots__ = ("_made", "_plain")
-
-    def __init__(self, plain: PlainChat) -> None:
-        """Make nothing yet."""
-        self._plain = plain
-        self._made: Mapping[str, Any] | None = None
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """Give a member, and make nothing if it is an option or not there."""
-        if name in _NESTED:
-            return self.whole.get(name, default)
-        value = getattr(self._plain, name, UNSET)
-        return default if value is UNSET else value
-
-    def __contains__(self, name: object) -> bool:
-        """Tell whether a member is there."""
-        return isinstance(name, str) and self.get(name) is not None
-
-    def __getitem__(self, name: str) -> Any:
-        """Give a member. Raises KeyError."""
-        return self.whole[name]
-
-    def __iter__(self) -> Iterator[str]:
-        """Go through the names of the members."""
-        return iter(self.whole)
-
-    def __len__(self) -> int:
-        """Count the members."""
-        return len(self.whole)
-
-    @property
-    def whole(self) -> Mapping[str, Any]:
-        """All of it, as one dictionary."""
-        if self._made is None:
-            self._made = to_builtins(self._plain)
-        return self._made

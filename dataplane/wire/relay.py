@@ -6,10 +6,12 @@ pattern that is not found exactly once changes nothing: the caller then encodes 
 
 from __future__ import annotations
 
+from typing import Final
+
 from dataplane.codec import encode
 
-_MODEL = b'"model"'
-_MODEL_KEYS = (b'"model":', b'"model": ')
+_MODEL: Final = b'"model"'
+_MODEL_KEYS: Final = (b'"model":', b'"model": ')
 
 
 def with_model(text: bytes, native: str, model: str) -> bytes | None:

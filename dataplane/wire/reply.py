@@ -10,6 +10,7 @@ import difflib
 import math
 from bisect import bisect
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from controlplane.table.outcome import Refusal, SkipReason
 from dataplane.codec import encode
@@ -18,27 +19,29 @@ from dataplane.wire.checks import quoted
 from dataplane.wire.hints import MAX_RETRY_AFTER_S
 from dataplane.wire.masking import MAX_SHOWN_BYTES, cut, mask_secrets, one_line, shown
 
-DONE = b"data: [DONE]\n\n"
+DONE: Final = b"data: [DONE]\n\n"
 """The end mark of a stream that ended well."""
 
-MODELS_CREATED = 1_767_225_600
+MODELS_CREATED: Final = 1_767_225_600
 """`created` of every model, 2026-01-01: a constant, since clients compare lists."""
 
-OWNER = "switchgear"
+OWNER: Final = "switchgear"
 """`owned_by` of every model: callers are not told whose it is."""
 
-_DEFAULT_RETRY_AFTER_S = 1.0
+_DEFAULT_RETRY_AFTER_S: Final = 1.0
 """What a caller is asked to wait when no upstream said how long."""
 
-_MAX_KNOWN = 100
+_MAX_KNOWN: Final = 100
 """Model names that are compared in search of the one that was meant: a hundred take 1 ms."""
 
 # A later try can help; everything else has been tried as often as the budget allows, and the
 # caller's own retries would multiply ours.
-_RETRY_LATER = frozenset({ErrorClass.RATE_LIMIT, ErrorClass.OVERLOADED, ErrorClass.NOT_READY})
+_RETRY_LATER: Final = frozenset(
+    {ErrorClass.RATE_LIMIT, ErrorClass.OVERLOADED, ErrorClass.NOT_READY}
+)
 
 # Codes of OpenAI that say more than our class, and that clients act upon.
-_SPECIFIC_CODES = frozenset(
+_SPECIFIC_CODES: Final = frozenset(
     {
         "invalid_value",
         "unsupported_parameter",

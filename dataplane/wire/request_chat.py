@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from dataplane.provider import Feature, Operation, Request
 from dataplane.wire.checks import (
@@ -28,10 +28,10 @@ from dataplane.wire.request_fields import SAMPLING, model_name, open_body, take_
 from dataplane.wire.request_messages import check_messages
 from dataplane.wire.request_tools import take_legacy, take_tools
 
-EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 """The words of `reasoning_effort`, from the least."""
 
-_FORMATS = frozenset({"text", "json_object", "json_schema"})
+_FORMATS: Final = frozenset({"text", "json_object", "json_schema"})
 
 
 def parse_chat(body: bytes) -> Request:
@@ -86,7 +86,7 @@ def _modalities(value: Any, param: str) -> object:
     return value
 
 
-_FIELDS: Mapping[str, Check] = {
+_FIELDS: Final[Mapping[str, Check]] = {
     **SAMPLING,
     "max_completion_tokens": partial(whole, low=1),
     "logprobs": boolean,

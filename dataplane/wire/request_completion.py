@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from dataplane.provider import Feature, Operation, Request
 from dataplane.wire.checks import (
@@ -22,7 +22,7 @@ from dataplane.wire.checks import (
 from dataplane.wire.request_fields import SAMPLING, model_name, open_body, take_stop, take_stream
 from dataplane.wire.request_inputs import has_tokens
 
-_FIELDS: Mapping[str, Check] = {
+_FIELDS: Final[Mapping[str, Check]] = {
     **SAMPLING,
     "logprobs": partial(whole, low=0, high=20),
     "best_of": partial(whole, low=1, high=128),

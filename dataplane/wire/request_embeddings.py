@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from typing import Final
 
 from dataplane.provider import Feature, Operation, Request
 from dataplane.wire.checks import Check, check_fields, choice, label, missing, whole
 from dataplane.wire.request_fields import model_name, open_body
 from dataplane.wire.request_inputs import has_tokens
 
-_FIELDS: Mapping[str, Check] = {
+_FIELDS: Final[Mapping[str, Check]] = {
     "dimensions": partial(whole, low=1),
     "encoding_format": partial(choice, among=("float", "base64")),
     "user": label,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from dataplane.codec import DecodeError, decode
 from dataplane.errors import RequestRejected
@@ -26,12 +26,12 @@ from dataplane.wire.checks import (
     wrong_value,
 )
 
-MAX_MODEL_NAME = 256
+MAX_MODEL_NAME: Final = 256
 """Characters of a model's name."""
 
-_MAX_STOPS = 64
-_MAX_BIASES = 10_000
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_MAX_STOPS: Final = 64
+_MAX_BIASES: Final = 10_000
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def open_body(body: bytes) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def logit_bias(value: Any, param: str) -> object:
     return biases
 
 
-SAMPLING: Mapping[str, Check] = {
+SAMPLING: Final[Mapping[str, Check]] = {
     "temperature": partial(number, low=0, high=2),
     "top_p": partial(number, low=0, high=1),
     "presence_penalty": partial(number, low=-2, high=2),

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from dataplane.wire.checks import INT64_MAX, sequence, text, whole, wrong_type, wrong_value
 
-MAX_INPUTS = 2048
+MAX_INPUTS: Final = 2048
 """Inputs of one request."""
 
-_MAX_TOKENS = 1_000_000
-_ANY = "a string, or a list of strings, of tokens, or of lists of tokens"
+_MAX_TOKENS: Final = 1_000_000
+_ANY: Final = "a string, or a list of strings, of tokens, or of lists of tokens"
 
 
 def has_tokens(value: Any, param: str, *, allow_empty: bool) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from dataplane.provider import Feature
 from dataplane.wire.checks import (
@@ -20,10 +20,10 @@ from dataplane.wire.checks import (
 )
 from dataplane.wire.request_parts import ASSISTANT_PARTS, TEXT_ONLY, USER_PARTS, check_parts
 
-MAX_MESSAGES = 100_000
+MAX_MESSAGES: Final = 100_000
 
-_MAX_CALLS = 1024
-_CALL_KINDS = frozenset({"function", "custom"})
+_MAX_CALLS: Final = 1024
+_CALL_KINDS: Final = frozenset({"function", "custom"})
 
 
 def check_messages(value: Any, features: set[Feature]) -> list[dict[str, Any]]:
@@ -95,7 +95,7 @@ def _assistant(message: dict[str, Any], param: str, features: set[Feature]) -> d
     return message | {"content": _content(message, param, ASSISTANT_PARTS, features)}
 
 
-_ROLES: Mapping[str, Callable[[dict[str, Any], str, set[Feature]], dict[str, Any]]] = {
+_ROLES: Final[Mapping[str, Callable[[dict[str, Any], str, set[Feature]], dict[str, Any]]]] = {
     "developer": _system,
     "system": _system,
     "user": _user,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from dataplane.provider import Feature
 from dataplane.wire.checks import (
@@ -22,21 +22,23 @@ from dataplane.wire.checks import (
     wrong_value,
 )
 
-TEXT_ONLY = frozenset({"text"})
-USER_PARTS = frozenset({"text", "image_url", "input_audio", "file"})
-ASSISTANT_PARTS = frozenset({"text", "refusal"})
+TEXT_ONLY: Final = frozenset({"text"})
+USER_PARTS: Final = frozenset({"text", "image_url", "input_audio", "file"})
+ASSISTANT_PARTS: Final = frozenset({"text", "refusal"})
 
-_MAX_PARTS = 10_000
-_MAX_URL = 8192
-_DETAILS = frozenset({"auto", "low", "high", "original"})
-_AUDIO_FORMAT = re.compile(r"[a-z0-9]{1,16}")
-_DATA_URL = re.compile(r"data:[a-z0-9][a-z0-9.+-]*/[a-z0-9][a-z0-9.+-]*;base64,", re.IGNORECASE)
-_IMAGE_DATA_URL = re.compile(r"data:image/[a-z0-9][a-z0-9.+-]*;base64,", re.IGNORECASE)
-_DATA_HEAD = 256
+_MAX_PARTS: Final = 10_000
+_MAX_URL: Final = 8192
+_DETAILS: Final = frozenset({"auto", "low", "high", "original"})
+_AUDIO_FORMAT: Final = re.compile(r"[a-z0-9]{1,16}")
+_DATA_URL: Final = re.compile(
+    r"data:[a-z0-9][a-z0-9.+-]*/[a-z0-9][a-z0-9.+-]*;base64,", re.IGNORECASE
+)
+_IMAGE_DATA_URL: Final = re.compile(r"data:image/[a-z0-9][a-z0-9.+-]*;base64,", re.IGNORECASE)
+_DATA_HEAD: Final = 256
 """Characters within which a data URL's payload has begun."""
 
-_HTTP_URL = re.compile(r"https?://[^\s\x00-\x1f\x7f]+", re.IGNORECASE)
-_BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_HTTP_URL: Final = re.compile(r"https?://[^\s\x00-\x1f\x7f]+", re.IGNORECASE)
+_BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 
 
 def check_parts(
@@ -113,7 +115,7 @@ def _file(part: dict[str, Any], param: str, features: set[Feature]) -> dict[str,
     return part | {"file": file}
 
 
-_CHECKS: Mapping[str, Callable[[dict[str, Any], str, set[Feature]], dict[str, Any]]] = {
+_CHECKS: Final[Mapping[str, Callable[[dict[str, Any], str, set[Feature]], dict[str, Any]]]] = {
     "text": _text,
     "refusal": _refusal,
     "image_url": _image,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from dataplane.provider import Feature
 from dataplane.wire.checks import (
@@ -20,11 +20,11 @@ from dataplane.wire.checks import (
     wrong_value,
 )
 
-MAX_TOOLS = 128
+MAX_TOOLS: Final = 128
 
-_KINDS = frozenset({"function", "custom"})
-_WORDS = frozenset({"none", "auto", "required"})
-_MODES = frozenset({"auto", "required"})
+_KINDS: Final = frozenset({"function", "custom"})
+_WORDS: Final = frozenset({"none", "auto", "required"})
+_MODES: Final = frozenset({"auto", "required"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

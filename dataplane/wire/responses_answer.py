@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from dataplane.codec import encode
 from dataplane.errors import UpstreamFailed
@@ -28,7 +28,7 @@ from dataplane.wire.responses_replay import (
     message_text,
 )
 
-_INCOMPLETE: Mapping[str, str] = {
+_INCOMPLETE: Final[Mapping[str, str]] = {
     "max_output_tokens": "length",
     "content_filter": "content_filter",
 }

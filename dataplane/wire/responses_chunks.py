@@ -10,7 +10,7 @@ Source: OpenAI API reference, "Streaming events" of responses, read 2026-11-22.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from dataplane.provider import ResponseFacts
 from dataplane.wire import side_data
@@ -36,7 +36,7 @@ Event = Mapping[str, Any]
 
 # An event with a piece, and the one with the whole -> what it is a piece of, the number of the
 # part in the item, and where the text stands.
-_PIECES: Mapping[str, tuple[str, str, str]] = {
+_PIECES: Final[Mapping[str, tuple[str, str, str]]] = {
     "response.output_text.delta": ("content", "content_index", "delta"),
     "response.output_text.done": ("content", "content_index", "text"),
     "response.refusal.delta": ("refusal", "content_index", "delta"),
@@ -50,7 +50,7 @@ _PIECES: Mapping[str, tuple[str, str, str]] = {
     "response.custom_tool_call_input.delta": ("call", "", "delta"),
     "response.custom_tool_call_input.done": ("call", "", "input"),
 }
-_ENDS = frozenset({"response.completed", "response.incomplete", "response.failed"})
+_ENDS: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
 
 
 class _Call:

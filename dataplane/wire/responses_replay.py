@@ -15,20 +15,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from dataplane.wire import side_data
 from dataplane.wire.side_data import Origin, SideData
 
 Item = dict[str, Any]
 
-BETWEEN_TEXTS = "\n\n"
+BETWEEN_TEXTS: Final = "\n\n"
 """Stands between the texts of two messages, and of two thoughts, of one answer."""
 
-CALL_KINDS = ("function_call", "custom_tool_call")
+CALL_KINDS: Final = ("function_call", "custom_tool_call")
 """Items that call a tool. No set: what a server sends as a type may be anything, and is compared."""
 
-_MESSAGE = "message"
+_MESSAGE: Final = "message"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

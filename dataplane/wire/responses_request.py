@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from dataplane.codec import encode
 from dataplane.errors import RequestRejected
@@ -27,7 +27,7 @@ from dataplane.wire.responses_replay import Item, Place, restored
 from dataplane.wire.schemas import EMPTY_PARAMETERS
 from dataplane.wire.taken_fields import Fields
 
-_PASSES = frozenset(
+_PASSES: Final = frozenset(
     {
         "metadata",
         "prompt_cache_key",
@@ -38,8 +38,8 @@ _PASSES = frozenset(
         "user",
     }
 )
-_SUMMARIES = frozenset({"auto", "concise", "detailed"})
-_LEAST_TOKENS = 16
+_SUMMARIES: Final = frozenset({"auto", "concise", "detailed"})
+_LEAST_TOKENS: Final = 16
 
 
 def serialize(request: Request, model: str, rules: Rules, place: Place) -> Serialized:

@@ -5,7 +5,7 @@ The events become chunks, and those are brought into the one shape as any upstre
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from dataplane.codec import DecodeError, decode, encode
 from dataplane.errors import ErrorClass, UpstreamFailed
@@ -17,7 +17,7 @@ from dataplane.wire.responses_answer import Bridged
 from dataplane.wire.responses_chunks import ResponsesChunks
 from dataplane.wire.sse import Event, SseSplitter
 
-_DONE = b"[DONE]"
+_DONE: Final = b"[DONE]"
 
 
 class ResponsesStreamDecoder:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
-_META = frozenset({"$schema", "$id"})
+_META: Final = frozenset({"$schema", "$id"})
 # A schema that grows past this when its references are written out is left as it is.
-_MAX_NODES = 10_000
+_MAX_NODES: Final = 10_000
 
-EMPTY_PARAMETERS: Mapping[str, Any] = {"type": "object", "properties": {}}
+EMPTY_PARAMETERS: Final[Mapping[str, Any]] = {"type": "object", "properties": {}}
 """The parameters of a function that takes none."""
 
 

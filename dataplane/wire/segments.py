@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import Final
 from urllib.parse import quote
 
-_UNSAFE = re.compile(r"[\x00-\x20\x7f/\\?#%]")
+_UNSAFE: Final = re.compile(r"[\x00-\x20\x7f/\\?#%]")
 
 
 def is_safe_segment(name: str) -> bool:

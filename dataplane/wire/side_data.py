@@ -16,29 +16,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 from dataplane.codec import encode
 
-KEY = "switchgear"
+KEY: Final = "switchgear"
 """The extra key's name."""
 
-MAX_BYTES = 1024 * 1024
+MAX_BYTES: Final = 1024 * 1024
 """The longest side data of one message, as JSON; longer ones shrink, and are not taken back."""
 
-_MAX_ENTRIES = 4096
-_MAX_NAME = 256
+_MAX_ENTRIES: Final = 4096
+_MAX_NAME: Final = 256
 
-TEXT = "text"
-REASONING = "reasoning"
-TOOL = "tool"
+TEXT: Final = "text"
+REASONING: Final = "reasoning"
+TOOL: Final = "tool"
 
 # Parts of a model's name that say where and when, not which: `us.anthropic.`, an ARN, a date, a
 # version of the packaging.
-_PLACE = re.compile(r"(?:[a-z]+(?:-[a-z]+)*\.)+")
-_RELEASE = re.compile(r"(?:-latest|[-@]\d{8})?(?:-v\d+(?::\d+)?(?::\w+)?)?$")
+_PLACE: Final = re.compile(r"(?:[a-z]+(?:-[a-z]+)*\.)+")
+_RELEASE: Final = re.compile(r"(?:-latest|[-@]\d{8})?(?:-v\d+(?::\d+)?(?::\w+)?)?$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,8 +78,10 @@ def attach(said: dict[str, Any], side: SideData) -> None:
     Nothing is put if there is nothing but an origin. Beyond MAX_BYTES citations are left out, then
     the reasoning: half of it could not be sent back.
     """
-    for kept in (side, replace(side, citations=()), replace(side, citations=(), reasoning=())):
-        written = _written(kept)
+    written = _written(side)
+    for left_out in ((), ("citations",), ("reasoning", "layout")):
+        for member in left_out:
+            written.pop(member, None)
         if len(written) == 1:
             return
         if len(encode(written)) <= MAX_BYTES:

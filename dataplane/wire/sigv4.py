@@ -17,12 +17,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import sha256
+from typing import Final
 from urllib.parse import quote, urlsplit
 
-_ALGORITHM = "AWS4-HMAC-SHA256"
-_TERMINATOR = "aws4_request"
-_COVERED = frozenset({"host", "content-type"})
-_DEFAULT_PORTS: Mapping[str, int] = {"http": 80, "https": 443}
+_ALGORITHM: Final = "AWS4-HMAC-SHA256"
+_TERMINATOR: Final = "aws4_request"
+_COVERED: Final = frozenset({"host", "content-type"})
+_DEFAULT_PORTS: Final[Mapping[str, int]] = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,17 +8,17 @@ Source: WHATWG HTML, "Server-sent events", section 9.2.6 on interpretation, read
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from dataplane.errors import ErrorClass, UpstreamFailed
 
-MAX_EVENT_BYTES = 16 * 1024 * 1024
+MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
 """The longest event that is taken, field names included."""
 
 # The event's name (empty if it has none) and its data. A plain tuple, as one is made per event.
 Event: TypeAlias = tuple[bytes, bytes]
 
-_BOM = b"\xef\xbb\xbf"
+_BOM: Final = b"\xef\xbb\xbf"
 
 
 class SseSplitter:

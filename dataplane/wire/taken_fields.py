@@ -9,22 +9,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from dataplane.errors import RequestRejected
+from dataplane.plain import whole_of
 from dataplane.wire.openai_rules import CONTRACT, IDENTITIES
-from dataplane.wire.plain_request import PlainBody
 
-_ENVELOPE = frozenset({"model", "stream", "stream_options"})
-_SAFE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_ENVELOPE: Final = frozenset({"model", "stream", "stream_options"})
+_SAFE_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 class Fields:
     """The fields of one request, and the warnings so far (`action:field`)."""
 
     def __init__(self, body: Mapping[str, Any]) -> None:
-        # One dictionary is asked for many fields.
-        self._body = body.whole if isinstance(body, PlainBody) else body
+        self._body = whole_of(body)
         self._taken = set(_ENVELOPE)
         self._warnings: list[str] = []
 

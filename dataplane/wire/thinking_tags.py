@@ -7,9 +7,10 @@ here; it is never done unasked, since a text may speak of the tags.
 from __future__ import annotations
 
 from enum import Enum, auto
+from typing import Final
 
-_OPEN = "<think>"
-_CLOSE = "</think>"
+_OPEN: Final = "<think>"
+_CLOSE: Final = "</think>"
 
 
 class ThinkTags(Enum):

@@ -10,9 +10,10 @@ import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
-_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_NAME_HASH_LENGTH = 6
+_DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_NAME_HASH_LENGTH: Final = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,13 +38,13 @@ class NameRule:
     max_length: int
 
 
-ANY_UP_TO_64 = IdRule(pattern=re.compile(r"(?s).{1,64}"), length=32)
+ANY_UP_TO_64: Final = IdRule(pattern=re.compile(r"(?s).{1,64}"), length=32)
 """OpenAI's: not published; longer ids are rewritten."""
 
-NINE_ALPHANUMERIC = IdRule(pattern=re.compile(r"[A-Za-z0-9]{9}"), length=9)
+NINE_ALPHANUMERIC: Final = IdRule(pattern=re.compile(r"[A-Za-z0-9]{9}"), length=9)
 """Mistral's, and that of the chat templates of its models elsewhere (error code 3280)."""
 
-FUNCTION_NAME = NameRule(pattern=re.compile(r"[A-Za-z0-9_-]{1,64}"), max_length=64)
+FUNCTION_NAME: Final = NameRule(pattern=re.compile(r"[A-Za-z0-9_-]{1,64}"), max_length=64)
 """OpenAI's rule for names of functions."""
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping
 from enum import Enum
-from typing import Any, TypeAlias, assert_never
+from typing import Any, Final, TypeAlias, assert_never
 
 
 class Fate(Enum):
@@ -31,7 +31,7 @@ VendorKeys: TypeAlias = Mapping[str, Fate]
 Verdicts: TypeAlias = MutableMapping[str, dict[str, Any]]
 """What filters found: `prompt` and `answer` -> category -> the vendor's own verdict."""
 
-VLLM: VendorKeys = {
+VLLM: Final[VendorKeys] = {
     "kv_transfer_params": Fate.ON_REQUEST,
     "metrics": Fate.ON_REQUEST,
     "prompt_logprobs": Fate.ON_REQUEST,
@@ -40,7 +40,7 @@ VLLM: VendorKeys = {
     "stop_reason": Fate.NEVER,
     "token_ids": Fate.ON_REQUEST,
 }
-AZURE_OPENAI: VendorKeys = {
+AZURE_OPENAI: Final[VendorKeys] = {
     "content_filter_offsets": Fate.NEVER,
     "content_filter_result": Fate.OF_ANSWER,
     "content_filter_results": Fate.OF_ANSWER,

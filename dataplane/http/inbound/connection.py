@@ -12,7 +12,7 @@ import math
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol, cast
 
-from dataplane.http.inbound.parser import RequestParser
+from dataplane.http.inbound.parser import SLICE_BYTES, RequestParser
 from dataplane.http.inbound.request import Answering, Request
 
 KEEPALIVE_S: Final = 75.0
@@ -29,9 +29,6 @@ MAX_BUFFERED_BYTES: Final = 256 * 1024
 
 MAX_WAITING: Final = 1
 """Requests that may wait behind the one that is answered; reading stops above it."""
-
-SLICE_BYTES: Final = 16 * 1024
-"""So much is parsed at once, before it is seen whether too many requests wait."""
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -347,8 +344,9 @@ class Connection(asyncio.Protocol):
         parser = self._parser
         rest = self._rest
         while rest and len(parser.requests) <= MAX_WAITING:
-            parser.feed(rest[:SLICE_BYTES])
-            rest = rest[SLICE_BYTES:]
+            size = parser.portion(rest)
+            parser.feed(rest[:size])
+            rest = rest[size:]
         self._rest = rest or None
         if rest and not self._reading_paused:
             self._pause_reading()

@@ -28,6 +28,11 @@ MAX_HEAD_BYTES: Final = 64 * 1024
 MAX_QUIET_BYTES: Final = 128 * 1024
 """What may come without a byte of a body or the end of a request: a head, trailers, extensions."""
 
+SLICE_BYTES: Final = 16 * 1024
+"""So much is parsed at once where nobody knows what is in it."""
+
+_HEAD_END: Final = b"\r\n\r\n"
+
 BAD_REQUEST: Final = 400
 TARGET_TOO_LONG: Final = 414
 EXPECTATION_FAILED: Final = 417
@@ -95,6 +100,18 @@ class RequestParser:
     def buffered(self) -> int:
         """Give how many bytes of the body that is being read wait to be taken."""
         return 0 if self._request is None else self._request.buffered
+
+    def portion(self, data: memoryview) -> int:
+        """Give how much to feed before it is seen whether too many requests wait.
+
+        That is as far as a head, or as the rest of a body whose length is known: in one piece it
+        need not be put together. Else it is SLICE_BYTES.
+        """
+        request = self._request
+        if request is not None and request.content_length is not None:
+            return request.content_length - request.received
+        end = bytes(data[:SLICE_BYTES]).find(_HEAD_END)
+        return SLICE_BYTES if end < 0 else end + len(_HEAD_END)
 
     def close(self) -> None:
         """Let go of llhttp, which holds on to this object."""

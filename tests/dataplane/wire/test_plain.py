@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controlplane.table.schema import Model, ProviderType
@@ -27,11 +27,40 @@ OPENAI_FORMAT = (
     ProviderType.MISTRAL,
 )
 MODELS = ("m", "gpt-4o", "o3", "gpt-5.4", "mistral-small-latest", "gemma-3-27b-it")
+# What may stand in a string of JSON, and what may not.
+PIECES = (
+    b"a",
+    b"/",
+    b"\x7f",
+    b"\xc3\xa9",
+    b"\xf0\x9f\x98\x80",
+    rb"\n",
+    rb"\"",
+    rb"\/",
+    rb"\u0000",
+    rb"\u00e9",
+    rb"\ud83d\ude00",
+    rb"\ud83d",
+    rb"\ude00",
+    rb"\u12",
+    rb"\x",
+    b"\\",
+    b'"',
+    b"\n",
+    b"\x00",
+    b"\xff",
+    b"\xc3",
+    b"\xed\xa0\x80",
+)
 HELLO = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 
 texts = st.text(max_size=8)
 roles = st.sampled_from(["system", "user", "assistant", "developer", "tool"])
 contents = st.one_of(texts, st.none(), st.just([{"type": "text", "text": "part"}]))
+literals = st.one_of(
+    st.lists(st.sampled_from(PIECES), max_size=4).map(lambda pieces: b'"%b"' % b"".join(pieces)),
+    st.sampled_from([b"null", b"1", b"01", b"[]", b"{}", b'{"a":"\xff"}', b"", b' "spaced"\n']),
+)
 messages = st.lists(
     st.one_of(
         st.fixed_dictionaries({"role": st.sampled_from(["user", "assistant"]), "content": texts}),
@@ -87,6 +116,68 @@ def test_what_is_read_as_plain_is_valid_and_says_the_same(body: dict[str, Any]) 
     assert {name for name in names if name in usual.body} == {
         name for name in names if name in read.body
     }
+
+
+def _spelled(role: str, literals: list[bytes]) -> bytes:
+    """Write a chat whose second-last message has contents that are spelled so."""
+    contents = b",".join(b'"content":%b' % literal for literal in literals)
+    message = b'{"role":"%b",%b}' % (role.encode(), contents)
+    return b'{"model":"m","messages":[%b,{"role":"user","content":"hi"}]}' % message
+
+
+def _read(read: Any, body: bytes) -> object:
+    try:
+        request = read(body)
+    except RequestRejected as rejection:
+        return rejection.message, rejection.param
+    return dict(request.body), replace(request, body={}, plain=None)
+
+
+@settings(max_examples=400)
+@given(
+    role=st.sampled_from(["system", "user", "assistant"]),
+    literals=st.lists(literals, min_size=1, max_size=2),
+)
+def test_however_a_text_is_spelled_it_says_the_same_or_is_refused_at_once(
+    role: str, literals: list[bytes]
+) -> None:
+    body = _spelled(role, literals)
+    assert _read(parse_any_chat, body) == _read(parse_chat, body)
+    read = read_plain(body)
+    if read is None:
+        return
+    sent = _adapter(ProviderType.VLLM, {}).prepare(read, "m", None).http.body
+    assert parse_any_chat(body).body == decode(sent)
+
+
+@pytest.mark.parametrize(
+    "literal",
+    [rb'"line\nline \"\u00e9\ud83d\ude00\/"', b'"\xc3\xa9\xf0\x9f\x98\x80"', b'"\x7f"', b' "a"\n'],
+)
+def test_a_text_goes_on_as_it_is_spelled(literal: bytes) -> None:
+    read = read_plain(_spelled("assistant", [literal]))
+    assert read is not None
+    body = _adapter(ProviderType.VLLM, {}).prepare(read, "m", None).http.body
+    assert b'"content":%b}' % literal.strip() in body
+
+
+@pytest.mark.parametrize(
+    "literal",
+    [
+        b'"\xff"',
+        b'"\xed\xa0\x80"',
+        b'"\n"',
+        b'"\x00"',
+        rb'"\x"',
+        rb'"\u12"',
+        rb'"\ud83d"',
+        rb'"\ude00"',
+        rb'"\ud83d\ud83d"',
+    ],
+)
+def test_a_text_that_is_not_valid_is_refused(literal: bytes) -> None:
+    with pytest.raises(RequestRejected):
+        parse_chat(_spelled("user", [literal]))
 
 
 @pytest.mark.parametrize("kind", OPENAI_FORMAT)
@@ -152,7 +243,17 @@ def test_a_model_named_twice_goes_on_under_one_name() -> None:
     assert b'{"model":"chosen","messages":[{"role":"user","content":"a"}]}' == body
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"model":"\xff"}', b"[" * 100_000])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b"{",
+        b'{"model":"\xff"}',
+        b"[" * 100_000,
+        b'{"model":"m","messages":[{"role":"user","content":' + b"[" * 100_000,
+    ],
+)
 def test_bytes_that_are_no_chat_are_not_plain(body: bytes) -> None:
     assert read_plain(body) is None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controlplane.table.schema import ProviderType
@@ -18,6 +18,7 @@ from dataplane.wire.openai_reading import Reading
 from dataplane.wire.plain_answer import match_plain
 from dataplane.wire.thinking_tags import ThinkTags
 from tests.dataplane.wire.openai_kit import adapter, chat
+from tests.dataplane.wire.test_plain import literals
 
 counts = st.one_of(st.integers(-1, 9), st.none(), st.booleans(), st.just("1"))
 texts = st.text(max_size=6)
@@ -120,6 +121,20 @@ def test_a_plain_answer_is_what_the_usual_way_gives(
         body = body.replace(b'"model":', b'"model": ')
     reading = _reading(kind, tags=tags)
     assert _outcome(read_any_answer, body, reading) == _outcome(read_answer, body, reading)
+
+
+@settings(max_examples=400)
+@given(
+    content=literals,
+    member=st.sampled_from([b"", b',"annotations":%b', b',"refusal":%b', b',"content":%b']),
+    value=literals,
+)
+def test_however_an_answer_is_spelled_the_usual_way_gives_the_same(
+    content: bytes, member: bytes, value: bytes
+) -> None:
+    member = member % value if member else b""
+    body = encode(ANSWER).replace(b'"hi","refusal":null,"annotations":[]', content + member)
+    assert _outcome(read_any_answer, body, _reading()) == _outcome(read_answer, body, _reading())
 
 
 @pytest.mark.parametrize(

@@ -127,6 +127,21 @@ async def test_a_body_comes_whole_however_it_is_sent() -> None:
     assert [body, body, b"hello"] == bodies
 
 
+async def test_a_body_that_was_read_at_once_stays_in_one_piece() -> None:
+    body = b"x" * 200_000
+
+    async def pieces(request: Request) -> Answer:
+        return Answer(200, {}, b",".join(b"%d" % len(piece) for piece in request.chunks))
+
+    async with serving(pieces) as listener, calling(listener) as caller:
+        await until(lambda: bool(listener._connections))
+        [connection] = listener._connections
+        connection.data_received(sized(body) + sized(b"second") + sized(body))
+        said = [(await caller.answer())[2] for _ in range(3)]
+
+    assert [b"200000", b"6", b"200000"] == said
+
+
 async def test_requests_sent_at_once_are_answered_in_order_one_at_a_time() -> None:
     running = most = 0
 
