@@ -13,7 +13,7 @@ COMPILED_TESTS := tests/controlplane tests/dataplane tests/switchgear tests/e2e 
 	tests/test_imports.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run story test test-compiled compiled check format lint types imports bench bench-full bench-peers bench-footprint bench-reload golden lock clean
+.PHONY: help run story test test-compiled compiled check format lint types imports bench bench-full bench-peers bench-footprint bench-reload bench-guard golden lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -73,6 +73,9 @@ bench-footprint: shipped ## Measure start-up and memory beside a bare aiohttp pr
 
 bench-reload: shipped ## Measure how soon a change is live, and what stands still meanwhile
 	$(BIN)/python bench/reload.py
+
+bench-guard: shipped ## Count the instructions of a request, and fail if they are a tenth above those published
+	$(BIN)/python bench/guard.py
 
 lock: $(VENV)/bin/uv ## Resolve the dependencies anew into requirements/
 	$(LOCK) pyproject.toml --extra demo --group dev -o requirements/dev.txt
