@@ -10,8 +10,10 @@ Source: Anthropic API reference, "Messages", read 2026-11-22.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from dataplane.codec import DecodeError, decode_object, encode
 from dataplane.errors import ErrorClass, UpstreamFailed
@@ -44,8 +46,7 @@ _COUNTERS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class Reading(Struct, frozen=True, kw_only=True):
     """What reading one answer needs to know.
 
     origin: whom signed blocks are from. names: the API's tool names -> the caller's.
@@ -55,7 +56,7 @@ class Reading:
 
     request: Request
     origin: Origin
-    names: Mapping[str, str] = field(default_factory=dict)
+    names: Mapping[str, str] = {}
     emulated: str = ""
     thinks: bool = False
 

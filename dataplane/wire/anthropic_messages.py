@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, Final
 
+from msgspec import Struct
+
 from dataplane.codec import DecodeError, decode
 from dataplane.errors import RequestRejected
 from dataplane.wire.anthropic_models import Abilities
@@ -39,8 +41,7 @@ _ROLES: Final[Mapping[str, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Conversation:
+class Conversation(Struct, frozen=True, kw_only=True):
     """A conversation in the API's form; `system` may be empty, `messages` begins with a user's."""
 
     system: Sequence[Block]

@@ -18,8 +18,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
+
+from msgspec import Struct
 
 from dataplane.codec import encode
 from dataplane.errors import RequestRejected
@@ -48,8 +49,7 @@ _MIN_THINKING_TOP_P: Final = 0.95
 _OPAQUE: Final = re.compile(r"(?!\+?[\d().-]{7,15}\Z)[A-Za-z0-9_.:|/+=-]{1,256}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Serialized:
+class Serialized(Struct, frozen=True, kw_only=True):
     """A body for the Messages API.
 
     warnings: what was changed on the way, each once, in order.
@@ -62,7 +62,7 @@ class Serialized:
     body: bytes
     warnings: Sequence[str] = ()
     betas: Sequence[str] = ()
-    names: Mapping[str, str] = field(default_factory=dict)
+    names: Mapping[str, str] = {}
     emulated: str = ""
     thinks: bool = False
 

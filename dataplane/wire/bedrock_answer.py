@@ -10,8 +10,10 @@ Source: Amazon Bedrock API reference, Converse, read 2026-11-22.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from dataplane.codec import DecodeError, decode_object, encode
 from dataplane.errors import ErrorClass, UpstreamFailed
@@ -39,8 +41,7 @@ _MALFORMED: Final = frozenset({"malformed_model_output", "malformed_tool_use"})
 _SERVER_TOOL: Final = "server_tool_use"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class Reading(Struct, frozen=True, kw_only=True):
     """What reading one answer needs to know.
 
     names: names of functions as they were sent -> the caller's, where they differ.
@@ -50,7 +51,7 @@ class Reading:
 
     request: Request
     model: BedrockModel
-    names: Mapping[str, str] = field(default_factory=dict)
+    names: Mapping[str, str] = {}
     answer_tool: str = ""
     thinks: bool = False
 

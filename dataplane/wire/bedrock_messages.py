@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from dataplane.codec import DecodeError, decode
 from dataplane.errors import RequestRejected
@@ -33,8 +34,7 @@ _COMPANION: Final = "See the attached document."
 _NOTE: Final = "Instruction from the operator of this conversation, not from the user:\n"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Conversation:
+class Conversation(Struct, frozen=True, kw_only=True):
     """A conversation in Converse's form.
 
     tools_used: names of the functions that were called in it, as they are sent, in order.

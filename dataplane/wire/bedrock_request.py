@@ -16,6 +16,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from msgspec import Struct
+
 from dataplane.codec import encode
 from dataplane.errors import RequestRejected
 from dataplane.wire.anthropic_models import abilities
@@ -46,8 +48,7 @@ class Settings:
     metadata: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Serialized:
+class Serialized(Struct, frozen=True, kw_only=True):
     """A body for Converse, and what is needed to read the answer.
 
     warnings: what was changed on the way, each once, in order.

@@ -10,8 +10,9 @@ Source: Amazon Bedrock API reference, ToolConfiguration and OutputConfig, read 2
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from dataplane.codec import encode
 from dataplane.errors import RequestRejected
@@ -26,8 +27,7 @@ JSON_INSTRUCTION: Final = "Answer with a valid JSON object and nothing else."
 _ANSWER_TOOL: Final = "answer"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToolRules:
+class ToolRules(Struct, frozen=True, kw_only=True):
     """What a model takes in this request.
 
     forced: a choice that forces a call. structured: schemas of its own, and strict tools.
@@ -39,8 +39,7 @@ class ToolRules:
     closes: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnswerFormat:
+class AnswerFormat(Struct, frozen=True, kw_only=True):
     """What a response_format comes to.
 
     text_format: Converse's own. instruction: a sentence for the system prompt.

@@ -16,9 +16,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
+
+from msgspec import Struct
 
 from dataplane.codec import encode
 
@@ -41,16 +42,14 @@ _PLACE: Final = re.compile(r"(?:[a-z]+(?:-[a-z]+)*\.)+")
 _RELEASE: Final = re.compile(r"(?:-latest|[-@]\d{8})?(?:-v\d+(?::\d+)?(?::\w+)?)?$")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
+class Origin(Struct, frozen=True, kw_only=True):
     """Who wrote the blocks. type: the provider type's word; model: the upstream's name."""
 
     type: str
     model: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SideData:
+class SideData(Struct, frozen=True, kw_only=True):
     """The side data of one assistant message.
 
     reasoning: the upstream's own blocks, in order, byte-identical values.
@@ -69,7 +68,7 @@ class SideData:
     layout: Sequence[str | int] = ()
     citations: Sequence[Mapping[str, Any]] = ()
     finish_reason: str = ""
-    content_filter: Mapping[str, Any] = field(default_factory=dict)
+    content_filter: Mapping[str, Any] = {}
 
 
 def attach(said: dict[str, Any], side: SideData) -> None:

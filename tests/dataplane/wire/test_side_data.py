@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataplane.codec import decode, encode
+from dataplane.record import replace
 from dataplane.wire import side_data
 from dataplane.wire.side_data import Origin, SideData
 
