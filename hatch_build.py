@@ -18,6 +18,10 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 _ENTRY = "switchgear"
 """What the one library is named after that the extension modules are doors to."""
 
+_HIDDEN = "-fvisibility=hidden"
+"""Nothing outside the library can put itself between a function in it and its callers, so they call it
+without a detour, or have it inlined. The doors to the library get what they need from a table of it."""
+
 
 class CompileHook(BuildHookInterface):
     """Adds the compiled modules to the wheel, and marks it as one for this Python and machine."""
@@ -59,6 +63,8 @@ def _compiled(root: Path, modules: list[str], folder: Path) -> list[Path]:
         target_dir=str(folder / "c"),
         group_name=_ENTRY,
     )
+    for extension in extensions:
+        extension.extra_compile_args = [*extension.extra_compile_args, _HIDDEN]
     command = Distribution({"name": _ENTRY, "ext_modules": extensions}).get_command_obj("build_ext")
     command.build_lib, command.build_temp = str(folder / "lib"), str(folder / "objects")
     command.ensure_finalized()

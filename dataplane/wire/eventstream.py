@@ -15,8 +15,9 @@ from functools import lru_cache
 from typing import Final
 from zlib import crc32
 
+from msgspec import Struct
+
 from dataplane.errors import ErrorClass, UpstreamFailed
-from dataplane.record import Struct
 
 MAX_FRAME_BYTES: Final = 16 * 2**20
 """The longest frame that is taken, as in AWS' own clients."""
