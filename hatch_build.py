@@ -3,7 +3,7 @@
 It is off unless HATCH_BUILD_HOOK_ENABLE_CUSTOM=true is set: then the modules that pyproject.toml lists
 under `[tool.hatch.build.targets.wheel.hooks.custom]` go into the wheel twice, as source and as the
 extension module that is imported in its place. Nothing is written into the source tree. It takes a C
-compiler, Python's headers, and a minute or two.
+compiler, Python's headers, and some minutes.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ def missing(compiler: str, include: Path) -> Sequence[str]:
 def build() -> int:
     """Build anew, in place of what there was if that succeeds; give the exit code."""
     count = len(_wheel(_project())["hooks"]["custom"]["modules"])
-    _tell(f"compiling {count} modules with mypyc and the C compiler: a minute or two")
+    _tell(f"compiling {count} modules with mypyc and the C compiler: some minutes")
     made_of = fingerprint()
     COMPILED.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="compiling-", dir=COMPILED.parent) as name:

@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from msgspec import Struct
+
 from dataplane.codec import encode
 from dataplane.errors import ErrorClass, UpstreamFailed
 from dataplane.provider import Request, ResponseFacts, Usage
-from dataplane.record import Struct
 from dataplane.wire.failures import FailureTable
 from dataplane.wire.side_data import Origin, SideData, attach
 from dataplane.wire.thinking_tags import ThinkTags, split_thinking

@@ -11,10 +11,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, assert_never
 
+from msgspec import Struct
+
 from dataplane.codec import encode
 from dataplane.errors import RequestRejected
 from dataplane.provider import Operation, Request
-from dataplane.record import Struct, field
 from dataplane.wire.openai_messages import with_json_words, write_messages
 from dataplane.wire.openai_rules import CONTRACT, Rules
 from dataplane.wire.openai_tools import fitted_names, write_response_format, write_tools
@@ -71,7 +72,7 @@ class Serialized(Struct, frozen=True, kw_only=True):
 
     body: bytes
     warnings: Sequence[str] = ()
-    names: Mapping[str, str] = field(default_factory=dict)
+    names: Mapping[str, str] = {}
 
 
 def serialize(request: Request, model: str, rules: Rules) -> Serialized:
