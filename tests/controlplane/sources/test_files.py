@@ -121,7 +121,7 @@ async def test_a_half_written_file_keeps_its_last_good_objects(root: Path) -> No
 
         (root / "a.yaml").write_text(whole.replace("name: b", "name: c"))
         await follower.sees("a", "c")
-        assert SourceState.SYNCED is follower.reconciler.status().source.state
+        await follower.is_(SourceState.SYNCED)
 
 
 async def test_a_truncated_file_keeps_its_last_good_objects(root: Path) -> None:
