@@ -31,7 +31,11 @@ ERROR_MESSAGE: Final = ":error-message"
 _PRELUDE: Final = struct.Struct(">III")
 _CRC: Final = struct.Struct(">I")
 _LENGTH: Final = struct.Struct(">H")
-_SMALLEST: Final = _PRELUDE.size + _CRC.size
+_PRELUDE_SIZE: Final = 12
+_CHECKED: Final = 8
+"""Bytes of the prelude before its checksum."""
+_CRC_SIZE: Final = 4
+_SMALLEST: Final = 16
 _STRING: Final = 7
 # Type of a header's value -> bytes that it takes; None for those with a length before them.
 _SIZES: Final[Mapping[int, int | None]] = {
@@ -67,8 +71,9 @@ class FrameSplitter:
 
     def __init__(self, max_frame_bytes: int = MAX_FRAME_BYTES) -> None:
         self._max = max_frame_bytes
-        self._buffer = bytearray()
-        self._wanted = 0  # length of the frame that has begun, 0 until its prelude was checked
+        self._buffer = bytearray()  # of a frame that has begun, and is not whole
+        # Of the frame that has begun, and of its headers; 0 until its prelude was checked.
+        self._wanted = self._headers_length = 0
 
     def feed(self, data: bytes) -> Iterator[Frame]:
         """Take the next bytes, and give the frames that are whole with them.
@@ -76,43 +81,54 @@ class FrameSplitter:
         Raises UpstreamFailed (bad_response) at the frame that is broken; those before it have been
         given. The iterator must be used up before more is fed.
         """
-        self._buffer += data
-        while True:
-            if not self._wanted:
-                if len(self._buffer) < _PRELUDE.size:
-                    return
-                self._wanted = self._checked_length()
+        if self._buffer:
+            self._buffer += data
             if len(self._buffer) < self._wanted:
                 return
-            whole = bytes(self._buffer[: self._wanted])
-            del self._buffer[: self._wanted]
+            data = bytes(self._buffer)
+            self._buffer.clear()
+        # Most often one frame comes by itself, and is kept nowhere.
+        at = 0
+        while True:
+            left = len(data) - at
+            if not self._wanted:
+                if left < _PRELUDE_SIZE:
+                    break
+                self._check_lengths(data, at)
+            if left < self._wanted:
+                break
+            end = at + self._wanted
             self._wanted = 0
-            yield _read(whole)
+            yield _read(data, at, end, self._headers_length)
+            at = end
+        if left:
+            self._buffer += data[at:]
 
     @property
     def within_frame(self) -> bool:
         """Whether a frame has begun and not ended."""
         return bool(self._buffer)
 
-    def _checked_length(self) -> int:
-        total, headers, crc = _PRELUDE.unpack_from(self._buffer)
-        if crc32(self._buffer[: _PRELUDE.size - _CRC.size]) != crc:
+    def _check_lengths(self, data: bytes, at: int) -> None:
+        total, headers, crc = _PRELUDE.unpack_from(data, at)
+        if crc32(data[at : at + _CHECKED]) != crc:
             raise _broken("a frame's prelude does not match its checksum")
         if not _SMALLEST <= total <= self._max or headers > total - _SMALLEST:
             raise _broken("a frame's lengths are impossible")
-        return int(total)
+        self._wanted, self._headers_length = int(total), int(headers)
 
 
-def _read(frame: bytes) -> Frame:
-    end = len(frame) - _CRC.size
-    (crc,) = _CRC.unpack_from(frame, end)
-    if crc32(memoryview(frame)[:end]) != crc:
+def _read(data: bytes, start: int, end: int, length: int) -> Frame:
+    """Read the frame of data[start:end], whose headers have so many bytes."""
+    end -= _CRC_SIZE
+    (crc,) = _CRC.unpack_from(data, end)
+    if crc32(data[start:end]) != crc:
         raise _broken("a frame does not match its checksum")
-    _, length, _ = _PRELUDE.unpack_from(frame)
-    body = _PRELUDE.size + length
-    raw = frame[_PRELUDE.size : body]
+    begin = start + _PRELUDE_SIZE
+    body = begin + length
+    raw = data[begin:body]
     headers = _known_headers(raw) if length <= _KNOWN_BYTES else _headers(raw)
-    return Frame(headers, frame[body:end])
+    return Frame(headers, data[body:end])
 
 
 @lru_cache(maxsize=64)
