@@ -112,16 +112,12 @@ class Heads:
         """
         url, method, headers = request.url, request.method, request.headers
         tracing = request.tracing
+        if tracing and any(name in headers for name in tracing):
+            headers, tracing = request.all_headers(), None
         block = self._blocks.get(url)
         if block is None or block.headers is not headers or block.method != method:
             block = self._written(method, url, headers)
-        data = block.data
-        if tracing:
-            if any(name in headers for name in tracing):
-                block = self._written(method, url, {**headers, **tracing})
-                data = block.data
-            else:
-                data += _lines(tracing)
+        data = block.data + _lines(tracing) if tracing else block.data
         length = len(request.body)
         if length or block.with_length:
             return block.origin, data + b"content-length: %d\r\n\r\n" % length
