@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
+import os
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -23,6 +23,7 @@ from dataplane.events import Events, RequestCompleted, RequestFailed, RequestSta
 from dataplane.forward import Exchange, Forwarder, NothingAvailable
 from dataplane.http.inbound.request import Request as HttpRequest
 from dataplane.provider import Batch, Completed, Operation, Request
+from dataplane.random_hex import RandomHex
 from dataplane.recent import RecentRequests
 from dataplane.record import replace
 from dataplane.served import Attempt, Served, ServedStream
@@ -55,10 +56,8 @@ _STOPPING = RequestRejected(
 _CAPABILITIES: Final = "/v1/capabilities"
 _MODELS: Final = "/v1/models"
 _MODELS_ROUTE: Final = "/v1/models/{id}"
-_ID_BITS: Final = 96
-# Above the others, so that those are written with their leading zeros.
-_ID_TOP: Final = 1 << _ID_BITS
-_random_bits: Final = random.getrandbits
+_ID_DIGITS: Final = 24
+_ids: Final = RandomHex(os.urandom)
 
 
 @dataclass(frozen=True, slots=True)
@@ -420,7 +419,7 @@ def _method_not_allowed(allowed: str) -> RequestRejected:
 
 
 def _new_id() -> str:
-    return "req_" + hex(_ID_TOP | _random_bits(_ID_BITS))[3:]
+    return "req_" + _ids.draw(_ID_DIGITS)
 
 
 def _printable(text: str) -> str:
