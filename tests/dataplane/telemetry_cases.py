@@ -20,7 +20,7 @@ from controlplane.table.schema import (
 )
 from dataplane.flight import Clock
 from dataplane.provider import Operation, Request
-from dataplane.telemetry import RequestSpan, Telemetry, TelemetrySettings, build
+from dataplane.telemetry import NO_TELEMETRY, RequestSpan, Telemetry, TelemetrySettings, build
 
 if TYPE_CHECKING:
     # Not loaded at run time: a process without telemetry must not load OpenTelemetry through us.
@@ -192,3 +192,17 @@ def begin(
     if match:
         span.matched("chat", "chat", 7, stream=stream)
     return span
+
+
+def untraced() -> RequestSpan:
+    """The span of a request where nothing is traced."""
+    return NO_TELEMETRY.request(
+        "POST",
+        "/",
+        {},
+        path="/",
+        scheme="http",
+        server_address="",
+        server_port=0,
+        user_agent="",
+    )

@@ -5,23 +5,14 @@ from __future__ import annotations
 import pytest
 
 from dataplane import headers
-from dataplane.telemetry import NO_TELEMETRY, Decision
-from tests.dataplane.telemetry_cases import provider, request, target
+from dataplane.telemetry import Decision
+from tests.dataplane.telemetry_cases import provider, request, target, untraced
 
 
 @pytest.mark.parametrize("reason", ["", "circuit_open"])
 @pytest.mark.parametrize("warnings", [(), ("dropped:user", "dropped:user", "mapped:é")])
 def test_lines_are_those_of_identity_and_journey(reason: str, warnings: tuple[str, ...]) -> None:
-    span = NO_TELEMETRY.request(
-        "POST",
-        "/",
-        {},
-        path="/",
-        scheme="http",
-        server_address="",
-        server_port=0,
-        user_agent="",
-    )
+    span = untraced()
     span.matched("chat", "chat", 7, stream=False)
     span.attempt(provider(name="a\nb"), target(provider(name="a\nb")), request(), 1).end(
         Decision.SERVED

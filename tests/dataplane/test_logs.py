@@ -4,7 +4,6 @@ import io
 import logging
 import os
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -25,15 +24,6 @@ from dataplane.logs import (
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
-
-
-@pytest.fixture
-def stream() -> Iterator[io.StringIO]:
-    """A stream that gets JSON lines."""
-    out = io.StringIO()
-    handler = configure(LogFormat.AUTO, out)
-    yield out
-    unconfigure(handler)
 
 
 def test_the_number_of_the_process_is_in_every_line_also_of_text() -> None:

@@ -39,15 +39,6 @@ def ended(trace_id: str = "", model: str = "gpt-4o", *, sampled: bool = True) ->
     return span
 
 
-@pytest.fixture
-def stream() -> Iterator[io.StringIO]:
-    """A stream that gets JSON lines."""
-    out = io.StringIO()
-    handler = configure(LogFormat.AUTO, out)
-    yield out
-    unconfigure(handler)
-
-
 def test_request_is_one_json_object_on_one_line(stream: io.StringIO) -> None:
     log_request(ended("4bf92f3577b34da6a3ce929d0e0e4736"), "req-1")
 

@@ -23,8 +23,9 @@ from dataplane import codec, headers, rows, telemetry, telemetry_names
 from dataplane.flight import Decision, FlightRecord, RequestOutcome
 from dataplane.logs import JsonFormatter
 from dataplane.request_log import log_request
-from dataplane.telemetry import NO_TELEMETRY, SYSTEM_CLOCK, TelemetrySettings
+from dataplane.telemetry import SYSTEM_CLOCK, TelemetrySettings
 from switchgear.control_status import control_status
+from tests.dataplane.telemetry_cases import untraced
 from tests.docs.pages import ROOT, first_words, part, read
 from tests.e2e.rig import running
 from tests.fakes import provider, table
@@ -64,16 +65,7 @@ def test_all_headers_are_told() -> None:
         for value in vars(headers).values()
         if isinstance(value, str) and value.startswith("x-switchgear-")
     }
-    span = NO_TELEMETRY.request(
-        "POST",
-        "/",
-        {},
-        path="/",
-        scheme="http",
-        server_address="",
-        server_port=0,
-        user_agent="",
-    )
+    span = untraced()
 
     told = first_column(section("Response headers"))
 
