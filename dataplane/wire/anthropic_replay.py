@@ -39,7 +39,7 @@ class Replay:
 
         Only a turn that called tools is looked at; others need not be replayed.
         """
-        turn = _last_turn(messages)
+        turn = last_turn(messages)
         if model.always_thinks or not any(message.get("tool_calls") for message in turn):
             return True
         blocks = self.reasoning(turn[0])
@@ -74,9 +74,12 @@ class Replay:
         return side
 
 
-def _last_turn(messages: Sequence[Any]) -> Sequence[Mapping[str, Any]]:
-    """Give the last run of assistant messages that say something; they become one turn."""
-    left = [message for message in messages if not _is_empty(message)]
+def last_turn(messages: Sequence[Any]) -> Sequence[Mapping[str, Any]]:
+    """Give the last run of assistant messages that say something; they become one turn.
+
+    What is no message is passed over: whoever writes them refuses it.
+    """
+    left = [message for message in messages if isinstance(message, dict) and not _is_empty(message)]
     end = len(left)
     while end and left[end - 1].get("role") != "assistant":
         end -= 1
@@ -91,12 +94,9 @@ def _is_empty(message: Mapping[str, Any]) -> bool:
     if message.get("role") != "assistant" or message.get("tool_calls"):
         return False
     content = message.get("content") or message.get("refusal") or ""
-    texts = (
-        [content]
-        if isinstance(content, str)
-        else [part.get("text") or part.get("refusal") or "" for part in content]
-    )
-    return not any(text.strip() for text in texts)
+    parts = content if isinstance(content, list) else [{"text": content}]
+    texts = [part.get("text") or part.get("refusal") for part in parts if isinstance(part, dict)]
+    return not any(text.strip() for text in texts if isinstance(text, str))
 
 
 def _thinking_block(block: Mapping[str, Any]) -> Block | None:

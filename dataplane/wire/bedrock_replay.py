@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from dataplane.wire import side_data
+from dataplane.wire.anthropic_replay import last_turn
 from dataplane.wire.bedrock_models import BedrockModel, Family
 
 Block = dict[str, Any]
@@ -37,15 +38,10 @@ class Replay(StrEnum):
 
 def last_replay(messages: Sequence[Any], model: BedrockModel) -> Replay:
     """Tell what is known of the last assistant turn, which may be several messages."""
-    turn: list[Mapping[str, Any]] = []
-    for message in reversed(messages):
-        if isinstance(message, dict) and message.get("role") == "assistant":
-            turn.append(message)
-        elif turn:
-            break
+    turn = last_turn(messages)
     if not any(message.get("tool_calls") for message in turn):
         return Replay.FREE
-    blocks = restored(turn[-1], model)
+    blocks = restored(turn[0], model)
     if blocks is None:
         return Replay.LOST
     return Replay.WHOLE if blocks else Replay.EMPTY

@@ -276,6 +276,21 @@ def test_without_its_reasoning_a_model_does_not_think(lost: Any) -> None:
     assert ["dropped:reasoning_effort"] == warnings
 
 
+@pytest.mark.parametrize("empty", ["", " ", [{"type": "text", "text": ""}]])
+def test_a_message_that_says_nothing_does_not_hide_the_turn_before_it(empty: Any) -> None:
+    messages = [
+        HI,
+        assistant("Looking.", call()),
+        result(),
+        {"role": "assistant", "content": empty},
+    ]
+    body, warnings = written(CLAUDE, messages=messages, tools=[tool()], reasoning_effort="low")
+
+    assert "additionalModelRequestFields" not in body
+    assert "dropped:reasoning_effort" in warnings
+    check_converse(CLAUDE, body)
+
+
 def test_a_model_that_decides_itself_is_told_not_to_think() -> None:
     body, warnings = replayed(ADAPTIVE)
 
