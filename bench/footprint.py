@@ -26,7 +26,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from arguments import count
-from load import closed_loop, first_answer
+from load import NoAnswerError, closed_loop, first_answer
 from machine import describe
 from processes import Process, environ_as_installed, free_port
 from shipped import code, described
@@ -211,10 +211,10 @@ def sidecar(port: int, upstream_port: int, folder: Path, *, admin: int) -> Seque
 
 def started(process: Process, port: int, request: bytes) -> float:
     """Wait for the first answer, and give its time (`time.perf_counter`). Raises BenchError."""
-    at_s = first_answer(port, request, timeout_s=_START_S, alive=process.is_alive)
-    if at_s is None:
-        raise BenchError(f"no answer; the process wrote:\n{process.last_words()}")
-    return at_s
+    try:
+        return first_answer(port, request, timeout_s=_START_S, alive=process.is_alive)
+    except NoAnswerError as error:
+        raise BenchError(f"{error}; the process wrote:\n{process.last_words()}") from error
 
 
 def load(process: Process, port: int, request: bytes, *, count: int, connections: int) -> None:

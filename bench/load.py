@@ -13,6 +13,12 @@ import uvloop
 from wire import is_ok, message_end
 
 _POLL_S = 0.002
+_RETRY_S = 0.05
+_SHOWN_BYTES = 300
+
+
+class NoAnswerError(RuntimeError):
+    """A server did not answer its first request, or not with 200; the message says what it did."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,33 +109,56 @@ def closed_loop(port: int, request: bytes, *, count: int, connections: int) -> L
 
 def first_answer(
     port: int, request: bytes, *, timeout_s: float, alive: Callable[[], bool]
-) -> float | None:
+) -> float:
     """Knock until the port opens, send one request, and return the time its answer was whole.
 
-    None if there was no answer of status 200 in `timeout_s` seconds, or `alive` says no. The time
-    is one of `time.perf_counter`.
+    The time is one of `time.perf_counter`. Raises NoAnswerError if there was no answer of status
+    200 in `timeout_s` seconds, or `alive` says no.
     """
     deadline_s = time.perf_counter() + timeout_s
-    while alive() and time.perf_counter() < deadline_s:
+    while time.perf_counter() < deadline_s:
+        if not alive():
+            raise NoAnswerError("no answer: it has ended")
         try:
             connection = socket.create_connection(("127.0.0.1", port), timeout=timeout_s)
         except ConnectionRefusedError:
             time.sleep(_POLL_S)
             continue
         with connection:
-            return time.perf_counter() if _is_answered(connection, request) else None
-    return None
+            answer = _answer(connection, request)
+            at_s = time.perf_counter()
+        if not is_ok(answer):
+            raise NoAnswerError(f"no answer but {bytes(answer[:_SHOWN_BYTES])!r}")
+        return at_s
+    raise NoAnswerError(f"no answer: nobody listened for {timeout_s:g} s")
 
 
-def _is_answered(connection: socket.socket, request: bytes) -> bool:
+def first_good_answer(
+    port: int, request: bytes, *, timeout_s: float, alive: Callable[[], bool]
+) -> float:
+    """Do as `first_answer`, for servers that open their port before they are ready: ask again.
+
+    Raises NoAnswerError for the last answer, if none was good in `timeout_s` seconds.
+    """
+    deadline_s = time.perf_counter() + timeout_s
+    while True:
+        try:
+            return first_answer(port, request, timeout_s=timeout_s, alive=alive)
+        except NoAnswerError:
+            if not alive() or time.perf_counter() >= deadline_s:
+                raise
+        time.sleep(_RETRY_S)
+
+
+def _answer(connection: socket.socket, request: bytes) -> bytearray:
+    """Give the answer, or as much as came before the connection broke."""
     buffer = bytearray()
     try:
         connection.sendall(request)
-        while not message_end(buffer):
-            data = connection.recv(65536)
-            if not data:
-                return False
+        while not message_end(buffer) and (data := connection.recv(65536)):
             buffer += data
-    except OSError:
-        return False
-    return is_ok(buffer)
+    except OSError as error:
+        raise NoAnswerError(f"no answer: {error}") from error
+    if not message_end(buffer):
+        raise NoAnswerError(f"no answer, only {bytes(buffer[:_SHOWN_BYTES])!r}")
+    return buffer

@@ -8,7 +8,6 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,16 +16,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from switchgear.demo.ports import HeldPort
+
 _STOP_S = 10.0
+_HELD: list[HeldPort] = []
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def free_port() -> int:
-    """Return a port on loopback that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port on loopback that nobody else is given as long as this program runs."""
+    port = HeldPort()
+    _HELD.append(port)
+    return port.number
 
 
 def environ_as_installed(bytecode: Path) -> Mapping[str, str]:

@@ -38,7 +38,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import uvloop
-from load import closed_loop, first_answer
+from load import NoAnswerError, closed_loop, first_answer, first_good_answer
 from machine import describe
 from processes import Process, environ_as_installed, free_port
 from shipped import code, described
@@ -153,14 +153,12 @@ class Gateway:
         environ = {**environ_as_installed(self._folder.parent / "bytecode"), **code().environ}
         log = self._folder / "switchgear.log"
         with Process(command, log=log, environ=environ, cpus=cpus) as process:
-            deadline_s = time.perf_counter() + _START_S
-            at_s = None
-            while at_s is None and process.is_alive() and time.perf_counter() < deadline_s:
-                at_s = first_answer(
-                    self.port, chat_request(256), timeout_s=5.0, alive=process.is_alive
+            try:
+                at_s = first_good_answer(
+                    self.port, chat_request(256), timeout_s=_START_S, alive=process.is_alive
                 )
-            if at_s is None:
-                raise BenchError(f"no answer; the process wrote:\n{process.last_words()}")
+            except NoAnswerError as error:
+                raise BenchError(f"{error}; it wrote:\n{process.last_words()}") from error
             self.started_s = at_s - process.started_s
             yield process
 
@@ -395,13 +393,12 @@ def measure(
         upstream = stack.enter_context(
             Process(command, log=folder / "upstream.log", environ=dict(os.environ))
         )
-        if (
+        try:
             first_answer(
                 upstream_port, chat_request(256), timeout_s=_START_S, alive=upstream.is_alive
             )
-            is None
-        ):
-            raise BenchError(f"no upstream; it wrote:\n{upstream.last_words()}")
+        except NoAnswerError as error:
+            raise BenchError(f"upstream: {error}; it wrote:\n{upstream.last_words()}") from error
         tell("a first start, for the bytecode")
         first = Gateway(Case(objects=3, layout="packed"), folder / "first", upstream_port)
         with first.running(cpus):

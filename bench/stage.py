@@ -16,7 +16,7 @@ from pathlib import Path
 
 import canned
 from launch import Candidate, Site
-from load import first_answer
+from load import NoAnswerError, first_good_answer
 from native import BenchError, Programs
 from plans import UNARY, Scenario
 from processes import Process, free_port
@@ -24,7 +24,6 @@ from record import DIRECT
 from wire import chat_request
 
 _START_S = 120.0
-_RETRY_S = 0.05
 _SPANS_S = 5.0
 _SPANS_DELAY_S = 1.1
 _SPANS_RETRY_S = 0.3
@@ -112,8 +111,7 @@ class Stage:
         port = self.upstream_port
         command = [str(programs.upstream), "--port", str(port), "--canned", str(folder)]
         with Process(command, log=self.folder / "upstream.log", environ={}) as process:
-            if _first_answer(process, port, chat_request(UNARY.body_bytes)) is None:
-                raise BenchError(f"the upstream does not answer:\n{process.last_words()}")
+            _first_answer(process, port, chat_request(UNARY.body_bytes))
             yield Running(name=DIRECT, port=port, headers={}, process=None)
 
     @contextmanager
@@ -147,8 +145,6 @@ class Stage:
         ) as process:
             request = chat_request(UNARY.body_bytes, headers=headers)
             at_s = _first_answer(process, site.port, request)
-            if at_s is None:
-                raise BenchError(f"does not answer; it wrote: {process.last_words()}")
             yield Running(
                 name=candidate.name,
                 port=site.port,
@@ -188,12 +184,8 @@ def clean_environ() -> Mapping[str, str]:
     }
 
 
-def _first_answer(process: Process, port: int, request: bytes) -> float | None:
-    """Give the time of the first good answer; a bad one may only mean that it is not ready yet."""
-    deadline_s = time.perf_counter() + _START_S
-    while process.is_alive() and time.perf_counter() < deadline_s:
-        at_s = first_answer(port, request, timeout_s=_START_S, alive=process.is_alive)
-        if at_s is not None:
-            return at_s
-        time.sleep(_RETRY_S)
-    return None
+def _first_answer(process: Process, port: int, request: bytes) -> float:
+    try:
+        return first_good_answer(port, request, timeout_s=_START_S, alive=process.is_alive)
+    except NoAnswerError as error:
+        raise BenchError(f"{error}; it wrote:\n{process.last_words()}") from error

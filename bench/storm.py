@@ -24,7 +24,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -258,29 +259,26 @@ async def storm(
         manifests = folder / "manifests"
         manifests.mkdir()
         servers = [LlamaServer(model.chat, parallel=8) for _ in range(2)]
-        try:
+        async with AsyncExitStack() as stack:
             for server in servers:
-                await asyncio.to_thread(server.start)
+                await stack.enter_async_context(server)
             run = Storm(manifests, servers, seconds, rate)
             run.rewrite()
-            process, url = await _start(manifests, folder / "state", environ)
+            log = folder / "sidecar.log"
             try:
-                await run.run(url)
+                async with _sidecar(manifests, folder / "state", log, environ) as url:
+                    await run.run(url)
             finally:
-                process.terminate()
-                await process.wait()
-        finally:
-            for server in servers:
-                server.kill()
-            if keep is not None:
-                await asyncio.to_thread(shutil.copy, folder / "sidecar.log", keep)
+                if keep is not None:
+                    await asyncio.to_thread(shutil.copy, log, keep)
     return run.report
 
 
-async def _start(
-    manifests: Path, state: Path, environ: Mapping[str, str]
-) -> tuple[asyncio.subprocess.Process, str]:
-    log = state.parent / "sidecar.log"
+@asynccontextmanager
+async def _sidecar(
+    manifests: Path, state: Path, log: Path, environ: Mapping[str, str]
+) -> AsyncIterator[str]:
+    """Run a sidecar, and give its URL as soon as it listens."""
     with log.open("wb") as sink:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -295,10 +293,14 @@ async def _start(
             env={**os.environ, **environ},
             stderr=sink,
         )
-    async with asyncio.timeout(30):
-        while not (found := LISTENING.search(log.read_text())):
-            await asyncio.sleep(0.05)
-    return process, f"http://{found[1]}"
+    try:
+        async with asyncio.timeout(30):
+            while not (found := LISTENING.search(await asyncio.to_thread(log.read_text))):
+                await asyncio.sleep(0.05)
+        yield f"http://{found[1]}"
+    finally:
+        process.terminate()
+        await process.wait()
 
 
 def main() -> int:

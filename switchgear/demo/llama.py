@@ -21,7 +21,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Final, Self
-from urllib.parse import urlsplit
+
+from switchgear.demo.ports import HeldPort
 
 _START_S: Final = 30.0
 _STOP_S: Final = 10.0
@@ -35,8 +36,8 @@ class LlamaError(RuntimeError):
 class LlamaServer:
     """One llama.cpp server on loopback, in a child process that ends with this one.
 
-    Use it as a context manager, plain or async. Once started, it keeps its port: after `kill` or
-    `stop`, `start` serves at the same `base_url` again.
+    Use it as a context manager, plain or async. Once started, it keeps its port until `stop`: after
+    `kill`, `start` serves at the same `base_url` again, and nobody else does in the meantime.
 
     port: 0 takes a free one. alias: the name that /v1/models gives. api_keys: if any, one of them
     is asked for. embeddings: serve /v1/embeddings, besides chat. context: tokens, divided among
@@ -58,6 +59,7 @@ class LlamaServer:
         """Keep the settings; nothing is started yet."""
         self.alias = alias
         self.port = port
+        self._held: HeldPort | None = None
         self._api_prefix = api_prefix
         self._arguments = [
             *(str(model), f"--alias={alias}", f"--ctx={context}", f"--parallel={parallel}"),
@@ -86,6 +88,9 @@ class LlamaServer:
         """Start it and wait until it can answer. Raises LlamaError; does nothing if it runs."""
         if self._process is not None:
             return
+        if self.port == 0:
+            self._held = HeldPort()
+            self.port = self._held.number
         with tempfile.TemporaryFile() as log:
             # The child ends when its standard input closes, so none is left behind, even if this
             # process is killed.
@@ -101,10 +106,10 @@ class LlamaServer:
             ready = _first_line(self._process, time.monotonic() + timeout_s)
             if not ready.startswith("ready http://"):
                 self.kill()
+                self._let_go()
                 log.seek(0)
                 written = log.read().decode(errors="replace").strip()
                 raise LlamaError(f"llama.cpp did not start: {written[-2000:] or 'no message'}")
-        self.port = urlsplit(ready.split()[1]).port or self.port
 
     def kill(self) -> None:
         """End it at once, as a crash or `kill -9` does: connections break in mid-answer."""
@@ -113,6 +118,7 @@ class LlamaServer:
     def stop(self) -> None:
         """End it politely: running answers are finished."""
         self._end(signal.SIGTERM)
+        self._let_go()
 
     def freeze(self) -> None:
         """Let it hang: it accepts connections and answers nothing, until `thaw`."""
@@ -139,6 +145,11 @@ class LlamaServer:
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(number)
+
+    def _let_go(self) -> None:
+        if self._held is not None:
+            self._held.close()
+            self._held = None
 
     def _end(self, number: signal.Signals) -> None:
         process, self._process = self._process, None

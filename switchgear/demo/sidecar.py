@@ -6,10 +6,13 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Self
 
 from switchgear import client
+from switchgear.demo.ports import HeldPort
 from switchgear.settings import Address
 
 _START_S: Final = 20.0
@@ -92,19 +95,16 @@ class Sidecar:
             return False
 
 
-def choose_addresses(port: int) -> tuple[Address, Address]:
-    """Choose where to listen: `port` and the one above, or two free ones for 0.
+@contextmanager
+def chosen_addresses(port: int) -> Iterator[tuple[Address, Address]]:
+    """Choose where to listen: `port` and the one above; for 0 two free ones, held for the block.
 
     Raises SidecarError if one of them is taken.
     """
     if port == 0:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            second.bind(("127.0.0.1", 0))
-            return (
-                Address(host="127.0.0.1", port=first.getsockname()[1]),
-                Address(host="127.0.0.1", port=second.getsockname()[1]),
-            )
+        with HeldPort() as first, HeldPort() as second:
+            yield _on_loopback(first.number), _on_loopback(second.number)
+        return
     for wanted in (port, port + 1):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -115,4 +115,8 @@ def choose_addresses(port: int) -> tuple[Address, Address]:
                     f"port {wanted} on 127.0.0.1 cannot be had ({error.strerror}); name another "
                     "with --port, or take any free one with --port 0"
                 ) from error
-    return Address(host="127.0.0.1", port=port), Address(host="127.0.0.1", port=port + 1)
+    yield _on_loopback(port), _on_loopback(port + 1)
+
+
+def _on_loopback(port: int) -> Address:
+    return Address(host="127.0.0.1", port=port)

@@ -12,7 +12,7 @@ from switchgear.demo import manifests
 from switchgear.demo.llama import LlamaServer
 from switchgear.demo.manifests import Cloud
 from switchgear.demo.model import make_model
-from switchgear.demo.sidecar import Sidecar, choose_addresses
+from switchgear.demo.sidecar import Sidecar, chosen_addresses
 
 _CONTEXT: Final = 32768
 _SLOTS: Final = 4
@@ -36,9 +36,9 @@ def open_stage(folder: Path, *, port: int, environment: Mapping[str, str]) -> It
 
     Manifests of an earlier demo there are replaced. Raises SidecarError, LlamaError.
     """
-    listen, admin = choose_addresses(port)
-    model = make_model(folder / "model")
     with ExitStack() as stack:
+        listen, admin = stack.enter_context(chosen_addresses(port))
+        model = make_model(folder / "model")
         first, second = (
             stack.enter_context(
                 LlamaServer(model.chat, embeddings=True, context=_CONTEXT, parallel=_SLOTS)

@@ -1,4 +1,4 @@
-"""A server that gives every request the same bytes, and closes the connection."""
+"""A server that gives each request the bytes it was told to, and closes the connection."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from types import TracebackType
 from typing import Self
 
 
-class OneAnswer:
-    """Serves on `port` for the length of the block."""
+class Answers:
+    """Serves on `port` for the length of the block: the answers in turn, the last ever after."""
 
-    def __init__(self, answer: bytes) -> None:
-        self._answer = answer
+    def __init__(self, *answers: bytes) -> None:
+        self._answers = list(answers)
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listening.getsockname()[1]
         self._thread = threading.Thread(target=self._serve)
@@ -41,4 +41,5 @@ class OneAnswer:
             # A caller may have opened it in advance, and left without a word.
             with connection, contextlib.suppress(ConnectionError):
                 if connection.recv(65536):
-                    connection.sendall(self._answer)
+                    more = len(self._answers) > 1
+                    connection.sendall(self._answers.pop(0) if more else self._answers[0])

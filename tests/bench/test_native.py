@@ -12,7 +12,7 @@ from native import BenchError, Generator, Programs, build
 from processes import Process, free_port
 from wire import chat_request
 
-from tests.bench.servers import OneAnswer
+from tests.bench.servers import Answers
 
 BUILT = build(Path(__file__).resolve().parents[2] / "bench" / "out")
 STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -99,7 +99,7 @@ def test_a_body_of_ten_megabytes_arrives(generator: Generator, port: int) -> Non
 def test_what_is_not_answered_well_has_failed(
     generator: Generator, answer: bytes, status: int
 ) -> None:
-    with OneAnswer(answer) as server:
+    with Answers(answer) as server:
         load = generator.run(server.port, chat_request(200), count=4, connections=2)
 
     assert (0, 4, status) == (load.answered, load.failed, load.status)
@@ -108,7 +108,7 @@ def test_what_is_not_answered_well_has_failed(
 def test_events_that_are_cut_anywhere_count_once(generator: Generator) -> None:
     body = b'data: {"a":1}\n\ndata: {"data: ":2}\n\n: data: 3\n\ndata: [DONE]\n\n'
     chunks = b"".join(b"1\r\n" + body[at : at + 1] + b"\r\n" for at in range(len(body)))
-    with OneAnswer(STREAM + chunks + b"0\r\n\r\n") as server:
+    with Answers(STREAM + chunks + b"0\r\n\r\n") as server:
         load = generator.run(server.port, chat_request(200), count=2, connections=1)
 
     assert (2, 6, 2 * len(body)) == (load.answered, load.events, load.bytes)

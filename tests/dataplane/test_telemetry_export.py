@@ -13,6 +13,7 @@ from dataplane.telemetry_export import ExportQueue
 from dataplane.telemetry_log import ExportLog
 from dataplane.telemetry_records import Kind, SpanContext, SpanRecord
 from dataplane.telemetry_settings import QueueLimits
+from switchgear.demo.ports import HeldPort
 from tests.dataplane.telemetry_cases import Heard, ManualClock, begin, listening, telemetry
 from tests.sink import Answer, Sink, running
 
@@ -341,17 +342,18 @@ async def test_spans_arrive_again_when_the_collector_is_back(
     heard: Heard,
 ) -> None:
     """T15: away, then at the same place again, without a restart of ours."""
-    async with running() as first:
-        port = int(first.url.rpartition(":")[2])
-    async with telemetry(
-        first, OTEL_BSP_SCHEDULE_DELAY="5", OTEL_EXPORTER_OTLP_TIMEOUT="0.5"
-    ) as built:
-        end_requests(built, 1)
-        await heard.wait_for("dataplane.telemetry_export")
-        async with running(port) as second:
+    with HeldPort() as port:
+        async with running(port.number) as first:
+            pass
+        async with telemetry(
+            first, OTEL_BSP_SCHEDULE_DELAY="5", OTEL_EXPORTER_OTLP_TIMEOUT="0.5"
+        ) as built:
             end_requests(built, 1)
-            await second.wait_for_spans(1)
-            await built.shutdown(5.0)
+            await heard.wait_for("dataplane.telemetry_export")
+            async with running(port.number) as second:
+                end_requests(built, 1)
+                await second.wait_for_spans(1)
+                await built.shutdown(5.0)
 
     assert {"ended": 2, "exported": 1, "failed": 1, "dropped": 0, "queued": 0} == (
         built.status()["spans"]

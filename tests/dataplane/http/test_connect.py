@@ -13,6 +13,7 @@ import pytest
 
 from dataplane.errors import ErrorClass, UpstreamFailed
 from dataplane.http.connect import Address, Names, look_up
+from switchgear.demo.ports import HeldPort
 from tests.dataplane.http.opened import ask, opened, post
 from tests.raw import head, raw_server
 
@@ -160,10 +161,10 @@ async def test_an_address_that_refuses_is_passed_over() -> None:
 
 async def test_an_address_that_does_not_answer_does_not_hold_up_the_next() -> None:
     with contextlib.ExitStack() as stack:
+        port = stack.enter_context(HeldPort()).number
         deaf = stack.enter_context(socket.socket())
-        deaf.bind(("127.0.0.3", 0))
+        deaf.bind(("127.0.0.3", port))
         deaf.listen(0)
-        port = deaf.getsockname()[1]
         for _ in range(4):
             waiting = stack.enter_context(socket.socket())
             waiting.setblocking(False)
