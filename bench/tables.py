@@ -32,12 +32,21 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
 def _by_candidate(
     run: Run, columns: dict[str, str], *, compared: Sequence[str] = (), direct: bool = False
 ) -> Iterator[str]:
-    """Write a row a candidate; columns: metric -> head; compared: those with a ratio beside them."""
+    """Write a row a candidate; columns: metric -> head; compared: those with a ratio beside them.
+
+    What was not measured has no column.
+    """
+    names = ([DIRECT] if direct else []) + list(run.names)
+    columns = {
+        metric: head
+        for metric, head in columns.items()
+        if any(run.rounds(metric, name) for name in names)
+    }
     heads = [""]
     for metric, head in columns.items():
         heads += [head, "times ours"] if metric in compared else [head]
     rows = []
-    for name in ([DIRECT] if direct else []) + list(run.names):
+    for name in names:
         row = [name]
         for metric in columns:
             row.append(shown_spread(run.rounds(metric, name)))
@@ -86,10 +95,12 @@ def _streams(run: Run) -> Iterator[str]:
     yield ""
     yield f"Streams of {run.plan.events} events of text, then finish, usage and `[DONE]`; each is a write"
     yield "of the upstream. *Spaced*: 10 streams at once, 5 ms between events: the price of one event."
-    yield "*Burst*: 8 streams at once, as fast as they are taken: how many events share a read"
-    yield "decides, and who reads sooner shares less. Divided by what the upstream sent. Switchgear"
-    yield "keeps the opening of a stream until its first content, here 5 ms later: till then it can"
-    yield "still move to another target, and what others hand on at once is no word of the answer."
+    if run.has("burst.event_us"):
+        yield "*Burst*: 8 streams at once, as fast as they are taken: how many events share a read"
+        yield "decides, and who reads sooner shares less."
+    yield "Divided by what the upstream sent. Switchgear keeps the opening of a stream until its first"
+    yield "content, here 5 ms later: till then it can still move to another target, and what others"
+    yield "hand on at once is no word of the answer."
     yield ""
     columns = {
         "spaced.event_us": "spaced, us",

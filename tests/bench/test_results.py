@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
+import pytest
 from candidates import BARE, OFF, OURS
 from plans import FULL, QUICK
 from record import DIRECT, Record
@@ -101,6 +102,17 @@ def test_a_translated_event_is_told_above_pass_through() -> None:
 
     cells = row(markdown(run), f"{OURS}: ollama", "Translated formats")
     assert ["120", "+20.0", "33.0", "+3.0"] == list(cells[1:])
+
+
+@pytest.mark.parametrize("is_taken", [True, False])
+def test_what_was_not_measured_has_no_column(is_taken: bool) -> None:
+    burst = {"burst.event_us": {OURS: [None]}} if is_taken else {}
+
+    text = markdown(a_run({"spaced.event_us": {OURS: [30.0]}, **burst}))
+
+    assert "| spaced, us |" in text
+    assert is_taken is ("| burst, us |" in text)
+    assert is_taken is ("*Burst*" in text)
 
 
 def test_a_round_that_failed_is_no_figure() -> None:
