@@ -6,13 +6,13 @@ provider that an instrumenting launcher has made global before us.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import entry_points
 
 from opentelemetry import trace  # noqa: TID251 - part of the door
 from opentelemetry.context import Context  # noqa: TID251 - as above
 from opentelemetry.propagators.composite import CompositePropagator  # noqa: TID251 - as above
-from opentelemetry.propagators.textmap import Getter, TextMapPropagator  # noqa: TID251 - as above
+from opentelemetry.propagators.textmap import TextMapPropagator  # noqa: TID251 - as above
 from opentelemetry.trace import (  # noqa: TID251 - as above
     Link,
     Span,
@@ -71,7 +71,7 @@ class ApiPropagation:
     def extract(self, headers: Mapping[str, str]) -> Inbound:
         """Read the caller's context; an empty one if there is none or it cannot be read."""
         try:
-            context = self._propagator.extract(headers, NO_CONTEXT, _HEADERS)
+            context = self._propagator.extract(headers, NO_CONTEXT)
             found = trace.get_current_span(context).get_span_context()
             return Inbound(_own(found) if found.is_valid else None, context)
         except Exception as error:  # noqa: BLE001 - see Guard
@@ -195,23 +195,3 @@ def _own(context: trace.SpanContext) -> SpanContext:
         context.trace_state.to_header(),
         remote=context.is_remote,
     )
-
-
-class _HeaderGetter(Getter[Mapping[str, str]]):
-    """Reads a caller's headers, repeated ones included (`tracestate` may come in pieces)."""
-
-    def get(self, carrier: Mapping[str, str], key: str) -> list[str] | None:
-        """Give all values of a header, None if there is none."""
-        every = getattr(carrier, "getall", None)
-        if every is not None:
-            return every(key, None)  # type: ignore[no-any-return]  # a multidict's own method
-        value = carrier.get(key)
-        return None if value is None else [value]
-
-    def keys(self, carrier: Mapping[str, str]) -> list[str]:
-        """List the headers' names."""
-        names_: Iterable[str] = carrier
-        return list(names_)
-
-
-_HEADERS = _HeaderGetter()

@@ -85,7 +85,7 @@ class W3CPropagation:
         if self._trace and (text := headers.get("traceparent")):
             parent = trace_parent(text)
             if parent is not None and "tracestate" in headers:
-                parent.state = trace_state(_every(headers, "tracestate"))
+                parent.state = trace_state(headers["tracestate"])
         baggage = headers.get("baggage") if self._baggage else None
         return NO_INBOUND if parent is None and baggage is None else Inbound(parent, baggage)
 
@@ -117,20 +117,22 @@ def trace_parent(text: str) -> SpanContext | None:
     return SpanContext(trace_id, span_id, int(flags, 16), "", remote=True)
 
 
-def trace_state(headers: Sequence[str]) -> str:
-    """Join `tracestate` headers to one in normal form; empty if any part of them is malformed."""
-    if sum(map(len, headers)) + len(headers) - 1 > _MAX_STATE_CHARS:
+def trace_state(header: str) -> str:
+    """Give a `tracestate` header in normal form; empty if any part of it is malformed.
+
+    Those that came in pieces are one, put together by commas.
+    """
+    if len(header) > _MAX_STATE_CHARS:
         return ""
     members: dict[str, str] = {}
-    for header in headers:
-        for part in header.split(","):
-            member = part.strip(" \t")
-            if not member:
-                continue
-            found = _STATE_MEMBER.fullmatch(member)
-            if found is None or found[1] in members:
-                return ""
-            members[found[1]] = member
+    for part in header.split(","):
+        member = part.strip(" \t")
+        if not member:
+            continue
+        found = _STATE_MEMBER.fullmatch(member)
+        if found is None or found[1] in members:
+            return ""
+        members[found[1]] = member
     return ",".join(members.values()) if len(members) <= _MAX_STATE_MEMBERS else ""
 
 
@@ -169,10 +171,3 @@ def _bounded(entries: Iterable[str]) -> Iterable[str]:
             return
         count += 1
         yield entry
-
-
-def _every(headers: Mapping[str, str], name: str) -> Sequence[str]:
-    """Give all values of a header that is there; `tracestate` may come in pieces."""
-    every = getattr(headers, "getall", None)
-    # A multidict's own method; other mappings have one value by name.
-    return every(name) if every is not None else [headers[name]]
