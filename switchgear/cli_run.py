@@ -140,7 +140,7 @@ def _size(number: int) -> str:
     "--trace-flush",
     type=_DURATION,
     default=durations.format_s(_TELEMETRY.flush_s),
-    help="The longest wait at the end for spans to leave.",
+    help="The longest wait at the end for spans and metrics to leave.",
 )
 @click.option(
     "--trace-header",
