@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import random
 import sys
 from collections.abc import Callable
@@ -931,11 +932,14 @@ def count_calls(function: Callable[[], object]) -> int:
         calls += event in {"call", "c_call"}
 
     before = sys.getprofile()
+    # The collector calls whoever wants to know of it, whenever it is its time.
+    gc.disable()
     sys.setprofile(trace)
     try:
         function()
     finally:
         sys.setprofile(before)
+        gc.enable()
     return calls
 
 
