@@ -5,6 +5,7 @@ What a process costs is always counted with its children: nginx works in one, ot
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import os
 import signal
@@ -19,14 +20,13 @@ from typing import Self
 from switchgear.demo.ports import HeldPort
 
 _STOP_S = 10.0
-_HELD: list[HeldPort] = []
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def free_port() -> int:
     """Return a port on loopback that nobody else is given as long as this program runs."""
     port = HeldPort()
-    _HELD.append(port)
+    atexit.register(port.close)
     return port.number
 
 
