@@ -79,9 +79,10 @@ class Member:
     index: the worker's number. pid: of its process. generation: of the table that it has, 0 if none.
     started_s: monotonic time. failed: why it could not start, empty if it could. beat: the last sign
     of life. silence: seconds counted since, by the owner. report: the last one, in the end the
-    farewell. recent: its last requests, told with that. active: requests under way, and calls: those of providers, as of the last answer about metrics.
-    told: set when nothing more comes for the metrics. settled: set when it has a table, or never will. ending: it was told to end.
-    ended: set when the process is gone.
+    farewell. recent: its last requests, told with that. active: requests under way, and calls: those
+    of providers, as of the last answer about metrics. told: set when nothing more comes for the
+    metrics, nor any answer. settled: set when it has a table, or never will. ending: it was told to
+    end. ended: set when the process is gone.
     """
 
     def __init__(
@@ -149,15 +150,13 @@ class Member:
             log.error("worker %d: not understood: %s", self.index, error)  # noqa: TRY400 - ours to mend, the place is known
         finally:
             self._channel.close()
-            for question in self._questions.values():
-                question.cancel()
+            self._answers_no_more()
             with suppress(TimeoutError):
                 async with asyncio.timeout(_EXIT_S):
                     await self._process.wait()
             self.kill()
             await self._process.wait()
             self.ended.set()
-            self.told.set()
             self.settled.set()
 
     def publish(self, offer: Offer) -> None:
@@ -178,7 +177,9 @@ class Member:
             self._channel.send(Kind.ACCEPT, pack(Accept(listeners=listeners)))
 
     async def ask(self, what: str, **arguments: object) -> Mapping[str, Any] | None:
-        """Ask a question; None if there is no answer in time."""
+        """Ask a question; None if there is no answer in time, or none will come."""
+        if self.told.is_set():
+            return None
         self._asked += 1
         number = self._asked
         answer = self._questions[number] = asyncio.get_running_loop().create_future()
@@ -244,13 +245,19 @@ class Member:
                 self._owner.wished(self)
             case Kind.LAST:
                 self._measured(unpack(Measured, payload))
-                self.told.set()
+                # It only sends its last spans now, which may take seconds.
+                self._answers_no_more()
             case Kind.GOODBYE:
                 document = codec.decode_object(payload)
                 self.report = read(Report, document["report"])
                 self.recent = document["recent"]
             case _:
                 raise ValueError(f"a worker sent {kind.name}")
+
+    def _answers_no_more(self) -> None:
+        self.told.set()
+        for question in self._questions.values():
+            question.cancel()
 
     def _measured(self, news: Measured) -> None:
         self.active, self.calls = news.active, news.calls
