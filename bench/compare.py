@@ -35,6 +35,7 @@ from measure import Bench
 from native import NO_COMPILER, BenchError, build
 from plans import FULL, QUICK, SCENARIOS, TINY, Plan
 from plots import draw
+from processes import end_children
 from record import Record
 from results import brief, markdown
 from run import Run, document
@@ -235,4 +236,7 @@ def _words(text: str) -> Sequence[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    finally:
+        end_children()

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -132,15 +132,34 @@ class Process:
         return self.log.read_text(errors="replace")[-2000:]
 
     def _tree(self) -> Mapping[int, str]:
-        """Give the process and its children, and theirs: id -> when it began."""
-        parents = {}
-        for folder in Path("/proc").iterdir():
-            if folder.name.isdigit() and (stat := _stat(int(folder.name))):
-                parents[int(folder.name)] = int(stat[1])
-        found = [self._child.pid]
-        for pid in found:
-            found += [child for child, parent in parents.items() if parent == pid]
-        return {pid: began for pid in found if (began := _began(pid))}
+        return _tree(self._child.pid)
+
+
+def end_children() -> None:
+    """Make all that this program has started end, and wait for it.
+
+    For its last moment: whoever is told to end while a process is being started does not know its id.
+    """
+    ours = os.getpid()
+    tree = _tree(ours)
+    for pid, began in tree.items():
+        if pid != ours and began == _began(pid):
+            os.kill(pid, signal.SIGKILL)
+    with suppress(ChildProcessError):
+        while True:
+            os.waitpid(-1, 0)
+
+
+def _tree(root: int) -> Mapping[int, str]:
+    """Give a process and its children, and theirs: id -> when it began."""
+    parents = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit() and (stat := _stat(int(folder.name))):
+            parents[int(folder.name)] = int(stat[1])
+    found = [root]
+    for pid in found:
+        found += [child for child, parent in parents.items() if parent == pid]
+    return {pid: began for pid in found if (began := _began(pid))}
 
 
 @contextmanager

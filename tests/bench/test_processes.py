@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
+import processes
+import pytest
 from processes import Process
 
 PARENT = """
@@ -53,3 +56,25 @@ def test_a_child_is_counted_and_ended(tmp_path: Path) -> None:
     # The test's time limit is what fails here.
     while not is_over(child):
         os.sched_yield()
+
+
+def test_a_child_that_nobody_knows_of_ends_with_the_program() -> None:
+    program = (
+        "import subprocess, sys\n"
+        "from processes import end_children\n"
+        'grand = \'import subprocess; subprocess.run(["sleep", "60"])\'\n'
+        "lost = subprocess.Popen([sys.executable, '-c', grand])\n"
+        "end_children()\n"
+        "print(lost.pid)\n"
+    )
+    folder = str(Path(processes.__file__).parent)
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": folder},
+    )
+
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(done.stdout), 0)
